@@ -1,0 +1,28 @@
+# Every target sets itself up: the first call installs into .venv, later calls find it there.
+PYTHON ?= python3.11
+BIN := .venv/bin
+
+.PHONY: demo test check bench clean
+
+.venv/installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[flows,dev]'
+	touch $@
+
+demo: .venv/installed  ## a Prefect flow over a synthetic catalogue: products, a picture, the mean IoU
+	$(BIN)/python -m flows.demo
+
+test: .venv/installed  ## the whole suite, slow tests included
+	$(BIN)/pytest -n auto
+
+check: .venv/installed  ## style, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/installed  ## ratios measured side by side in one run
+	$(BIN)/python -m tests.benchmarks
+
+clean:
+	rm -rf .venv demo-output

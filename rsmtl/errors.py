@@ -1,0 +1,37 @@
+"""What can go wrong, said once: every error a user can cause is an `RsmtlError` with a full sentence.
+
+A message says what was expected, what came, and what to do. The command line prints it and exits with
+`exit_status`; nothing else of the program's state reaches the user.
+"""
+
+
+class RsmtlError(Exception):
+    """Base of all errors that a user can cause."""
+
+    exit_status = 1
+
+
+class InputError(RsmtlError):
+    """The input, the options or the model's files are wrong: nothing was run."""
+
+    exit_status = 2
+
+
+class SceneError(InputError):
+    """A scene cannot be opened, or does not fit the model."""
+
+
+class ModelError(InputError):
+    """A model or its checkpoint cannot be used."""
+
+
+class PlanError(InputError):
+    """The layout asked for is impossible, or does not fit the machines."""
+
+
+class ResumeError(InputError):
+    """What stands in the output folder belongs to another run."""
+
+
+class RunError(RsmtlError):
+    """The run began and could not be finished."""

@@ -1,0 +1,34 @@
+"""A model that is ready to run: spec, module in evaluation mode, and a hash that says which weights these are."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from rsmtl.models.spec import ModelSpec
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """What the engine runs."""
+
+    spec: ModelSpec
+    module: nn.Module
+    """In evaluation mode; called and answering as `ModelSpec` says."""
+    sha256: str
+    """Of the checkpoint file; of spec and state for a module that came without a file."""
+    source: str = ""
+    """What `load_model` finds it by; empty for a module in memory."""
+
+    @classmethod
+    def from_module(cls, module: nn.Module, spec: ModelSpec) -> "Model":
+        """Wrap a module of one's own."""
+        digest = hashlib.sha256(spec.model_dump_json().encode())
+        for name, tensor in sorted(module.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return cls(spec=spec, module=module.eval(), sha256=digest.hexdigest())
+
+    def __dask_tokenize__(self) -> Any:
+        return self.sha256

@@ -1,0 +1,72 @@
+"""What a scene is: named inputs, lazily read, on grids of their own or aligned to one reference grid."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+
+@dataclass(frozen=True)
+class Storage:
+    """How an input's values are stored: `physical = stored × scale + offset`, band by band."""
+
+    dtype: str
+    """NumPy name of the stored type (`uint16`)."""
+    nodata: float | None = None
+    """Stored sentinel; None where the file names none."""
+    scale: tuple[float, ...] = (1.0,)
+    """One number for all bands, or one per band."""
+    offset: tuple[float, ...] = (0.0,)
+    masked: bool = False
+    """True if pixels can be invalid without a sentinel: internal mask, alpha band, NaN."""
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file the scene was read from, with what tells whether it has changed."""
+
+    href: str
+    size_bytes: int | None = None
+    version: str = ""
+    """Modification time in ns, or the etag or last-modified of a server; empty if neither is known."""
+
+
+@dataclass(frozen=True)
+class SceneInput:
+    """One named input of a scene, read lazily."""
+
+    name: str
+    data: xr.DataArray
+    """`(band, y, x)` float32 physical values, NaN where invalid; backed by a file or by Dask, never loaded."""
+    geobox: GeoBox
+    storage: Storage
+    bands: tuple[str, ...]
+    scale: Fraction = Fraction(1)
+    """Pixels per reference pixel along one axis; true once the scene is aligned."""
+    alignment: str = "native"
+    """`native`, or the sentence that says how it was brought onto its grid (for the provenance)."""
+
+    def read(self, y: slice, x: slice) -> NDArray[np.float32]:
+        """Return `(bands, H, W)` float32 of the pixels asked for, in this input's own grid, NaN where invalid."""
+        region = self.data.isel(y=y, x=x).compute(scheduler="synchronous")
+        return np.asarray(region.values, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One acquisition."""
+
+    id: str
+    inputs: Mapping[str, SceneInput]
+    sources: tuple[SourceFile, ...] = ()
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    """STAC properties that a product inherits (`datetime`, `platform`, …)."""
+    item_href: str = ""
+    """Where the STAC item the scene came from stands; empty if it came from plain files."""
+    opened_with: Mapping[str, Any] = field(default_factory=dict)
+    """The arguments of `open_scene` that open this scene again; empty for a scene made in memory."""

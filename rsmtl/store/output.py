@@ -1,0 +1,32 @@
+"""What a product holds: one `Output` for each array that is stored."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
+
+from rsmtl.models.spec import ClassSpec
+
+
+@dataclass(frozen=True)
+class Output:
+    """One stored array `(band, y, x)` of a head, on its own grid."""
+
+    name: str
+    """`segmentation`, `segmentation_confidence`, `segmentation_probabilities`, `hrms`, …"""
+    head: str
+    bands: tuple[str, ...]
+    dtype: str
+    nodata: float | None
+    """Stored value of pixels that are not valid; None where every pixel must be valid."""
+    scale: Fraction
+    """Pixels per reference pixel along one axis."""
+    classes: tuple[ClassSpec, ...] = ()
+    """For class maps: what the stored numbers mean."""
+    band_scale: tuple[float, ...] = (1.0,)
+    """`physical = stored × band_scale + band_offset`; one number for all bands, or one per band."""
+    band_offset: tuple[float, ...] = (0.0,)
+    description: str = ""
+
+    def size(self, length: int) -> int:
+        """Pixels of this output along an axis of `length` reference pixels."""
+        return ceil(length * self.scale)
