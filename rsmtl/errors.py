@@ -4,6 +4,8 @@ A message says what was expected, what came, and what to do. The command line pr
 `exit_status`; nothing else of the program's state reaches the user.
 """
 
+from pydantic import ValidationError
+
 
 class RsmtlError(Exception):
     """Base of all errors that a user can cause."""
@@ -35,3 +37,13 @@ class ResumeError(InputError):
 
 class RunError(RsmtlError):
     """The run began and could not be finished."""
+
+
+def explain(error: ValidationError) -> str:
+    """Return what pydantic found wrong as one line: `lr: Input should be greater than 0 (got -1)`."""
+    found = []
+    for detail in error.errors():
+        place = ".".join(str(part) for part in detail["loc"]) or "value"
+        got = "" if detail["type"] == "missing" else f" (got {str(detail['input'])[:60]!r})"
+        found.append(f"{place}: {detail['msg']}{got}")
+    return "; ".join(found)

@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# These machines are shared: how long an example takes says nothing.
+settings.register_profile("rsmtl", deadline=None, max_examples=60)
+settings.load_profile("rsmtl")
 
 
 @pytest.fixture(scope="session")

@@ -32,3 +32,13 @@ class Model:
 
     def __dask_tokenize__(self) -> Any:
         return self.sha256
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel as source and hash where there is a file to load again, whole where there is none."""
+        if self.source:
+            from rsmtl.models.checkpoint import (
+                reload_model,
+            )  # which makes Models: needed here only to name it
+
+            return reload_model, (self.source, self.sha256)
+        return Model, (self.spec, self.module, self.sha256)

@@ -56,7 +56,9 @@ class HeadSpec(_Frozen):
     def _consistent(self) -> "HeadSpec":
         if self.kind == "continuous":
             if not self.like:
-                raise ValueError(f"head {self.name!r} is continuous: say in `like` which input's DN scale it has")
+                raise ValueError(
+                    f"head {self.name!r} is continuous: say in `like` which input's DN scale it has"
+                )
             return self
         if self.activation == "none":
             raise ValueError(f"head {self.name!r} has classes: its activation must be 'softmax' or 'sigmoid'")

@@ -1,0 +1,71 @@
+"""Weights that sum to one at every pixel, and sums that do not depend on their order.
+
+Ramps are multiples of 2⁻¹¹, so a falling ramp is exactly one minus the rising one, and the products of two axes
+are multiples of 2⁻²², which float32 holds exactly: the weights of all windows add up to exactly one.
+
+Floating-point addition is exact, and so free of order, as long as every term is a multiple of one step and the
+sum stays below 2²⁴ (float32) or 2⁵³ (float64) steps. Each contribution is therefore rounded to whole steps:
+2⁻²² for probabilities in float32, 2⁻⁴⁰ for continuous heads in float64. A canvas holds the sum in steps.
+"""
+
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Kind = Literal["classes", "continuous"]
+
+RAMP_STEPS = 2**11
+STEPS: dict[Kind, float] = {"classes": 2.0**22, "continuous": 2.0**40}
+DTYPES: dict[Kind, torch.dtype] = {"classes": torch.float32, "continuous": torch.float64}
+
+LIMIT = 2.0**12
+"""Continuous network values are clipped to ± this (they lie near [0, 1]), so that four of them stay exact."""
+
+
+def ramp(overlap_px: int, shape: Literal["linear", "cosine"]) -> NDArray[np.float32]:
+    """Return the rising weights over an overlap, `(overlap_px,)`, in (0, 1), multiples of 2⁻¹¹."""
+    position = (np.arange(overlap_px) + 0.5) / max(1, overlap_px)
+    if shape == "cosine":
+        position = np.sin(position * np.pi / 2) ** 2
+    steps = np.clip(np.rint(position * RAMP_STEPS), 1, RAMP_STEPS - 1)
+    return (steps / RAMP_STEPS).astype(np.float32)
+
+
+def axis_weights(
+    window_px: int, overlap_px: int, first: bool, last: bool, shape: Literal["linear", "cosine"]
+) -> NDArray[np.float32]:
+    """Return a window's weights along one axis, `(window_px,)`: no ramp at the scene's `first` and `last` edge."""
+    weights = np.ones(window_px, dtype=np.float32)
+    rising = ramp(overlap_px, shape)
+    if not first:
+        weights[:overlap_px] = rising
+    if not last:
+        weights[window_px - overlap_px :] = 1 - rising
+    return weights
+
+
+def new_canvas(kind: Kind, shape: tuple[int, int, int], device: str) -> Tensor:
+    """Return an empty sum `(C, H, W)`, in steps of the kind's size."""
+    return torch.zeros(shape, dtype=DTYPES[kind], device=device)
+
+
+def add(canvas: Tensor, values: Tensor, weights: Tensor, kind: Kind) -> None:
+    """Add weighted values to a view of a canvas, in place.
+
+    Parameters
+    ----------
+    canvas
+        `(C, H, W)` in steps, of the kind's dtype.
+    values
+        `(C, H, W)` activated outputs of one window: probabilities, or network values.
+    weights
+        `(H, W)` blend weights, multiples of 2⁻²².
+    kind
+        Of the head.
+    """
+    if kind == "continuous":
+        values = values.double().clamp(-LIMIT, LIMIT)
+    canvas += (values * (weights * STEPS[kind])).round_()

@@ -1,0 +1,120 @@
+"""Where jobs run: threads of this process, or the workers of a Dask cluster.
+
+The only module that imports `distributed`. A run's state is in its store, not here: a worker that dies takes
+with it nothing but the jobs it was running, and those are given to another.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import psutil
+from distributed import Client, KilledWorker, LocalCluster
+
+from rsmtl.errors import InputError, RunError
+from rsmtl.predict.executor import Executor
+
+
+class ThreadExecutor:
+    """Runs jobs in threads of this process; torch lets go of the interpreter while it computes."""
+
+    def __init__(self, pool: ThreadPoolExecutor, n_slots: int) -> None:
+        self._pool = pool
+        self.n_slots = n_slots
+
+    @property
+    def slot_bytes(self) -> int:
+        """A share of what the machine has free."""
+        return int(psutil.virtual_memory().available // self.n_slots)
+
+    def share(self, value: Any) -> Any:
+        """Return the value itself: threads share memory."""
+        return value
+
+    def submit(self, function: Callable[..., Any], *args: Any) -> "Future[Any]":
+        """Start a job."""
+        return self._pool.submit(function, *args)
+
+
+class ClusterExecutor:
+    """Runs jobs on the workers of a Dask cluster."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._pool = client.get_executor(pure=False)
+        workers = client.scheduler_info(n_workers=-1)["workers"].values()
+        self.n_slots = sum(worker["nthreads"] for worker in workers)
+        self._slot_bytes = min(worker["memory_limit"] // worker["nthreads"] for worker in workers)
+
+    @property
+    def slot_bytes(self) -> int:
+        """The least memory of a worker, shared among its threads."""
+        return int(self._slot_bytes)
+
+    @property
+    def dashboard(self) -> str:
+        """Address of the cluster's dashboard."""
+        return str(self._client.dashboard_link)
+
+    def share(self, value: Any) -> Any:
+        """Put a value on the cluster as the result of a task, which the scheduler can run again if its worker dies."""
+        return self._client.submit(_itself, value, pure=False)
+
+    def submit(self, function: Callable[..., Any], *args: Any) -> "Future[Any]":
+        """Start a job."""
+        return self._pool.submit(function, *args)  # type: ignore[no-any-return]
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
+@contextmanager
+def threads(n_threads: int) -> Iterator[Executor]:
+    """Run jobs in `n_threads` threads of this process while the block lasts."""
+    with ThreadPoolExecutor(n_threads, thread_name_prefix="rsmtl") as pool:
+        yield ThreadExecutor(pool, n_threads)
+
+
+@contextmanager
+def local_cluster(n_workers: int) -> Iterator[ClusterExecutor]:
+    """Start worker processes on this machine, one thread each, and end them with the block."""
+    with (
+        LocalCluster(
+            n_workers=n_workers, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0"
+        ) as cluster,
+        Client(cluster) as client,
+        _said_plainly(),
+    ):
+        yield ClusterExecutor(client)
+
+
+@contextmanager
+def cluster_at(address: str) -> Iterator[ClusterExecutor]:
+    """Use a cluster that stands; it goes on when the block ends.
+
+    Raises
+    ------
+    InputError
+        If no scheduler answers at the address, or it has no workers.
+    """
+    try:
+        client = Client(address, timeout="10s")
+    except (OSError, ValueError) as error:
+        raise InputError(f"No Dask scheduler answers at {address!r}: start one, or mend the address.") from error
+    with client, _said_plainly():
+        if not client.scheduler_info(n_workers=-1)["workers"]:
+            raise InputError(f"The scheduler at {address!r} has no workers: start some with `dask worker {address}`.")
+        yield ClusterExecutor(client)
+
+
+@contextmanager
+def _said_plainly() -> Iterator[None]:
+    try:
+        yield
+    except KilledWorker as error:
+        raise RunError(
+            "A job ended its worker several times over, most likely for want of memory: use a smaller chunk or "
+            "batch, or workers with more memory, and finish with --resume."
+        ) from error

@@ -1,0 +1,46 @@
+"""The pieces that the systems are built of."""
+
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+
+def cbr(c_in: int, c_out: int) -> nn.Sequential:
+    """Return convolution 3×3 (padded, with bias), batch normalisation, ReLU: `(N, c_in, H, W)` to `(N, c_out, H, W)`."""
+    return nn.Sequential(
+        nn.Conv2d(c_in, c_out, kernel_size=3, padding=1),
+        nn.BatchNorm2d(c_out),
+        nn.ReLU(inplace=True),
+    )
+
+
+def cbr_chain(*channels: int) -> nn.Sequential:
+    """Return one `cbr` for each step of `channels`: `cbr_chain(3, 32, 32)` is two of them."""
+    return nn.Sequential(*(cbr(c_in, c_out) for c_in, c_out in pairwise(channels)))
+
+
+class Encoder(nn.Module):
+    """Levels of `cbr` units with 2×2 max pooling after each.
+
+    Parameters
+    ----------
+    in_channels
+        Channels of the image.
+    levels
+        Output channels of every unit, level by level: `((32, 32), (64, 64))`.
+    """
+
+    def __init__(self, in_channels: int, levels: tuple[tuple[int, ...], ...]) -> None:
+        super().__init__()
+        inputs = (in_channels, *(level[-1] for level in levels))
+        self.levels = nn.ModuleList(cbr_chain(c, *level) for c, level in zip(inputs, levels, strict=False))
+        self.pool = nn.MaxPool2d(2)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Map `(N, C, H, W)` to the bottleneck `(N, C', H/2^levels, W/2^levels)` and the skips, finest first."""
+        skips: list[Tensor] = []
+        x = image
+        for level in self.levels:
+            skips.append(level(x))
+            x = self.pool(skips[-1])
+        return x, skips

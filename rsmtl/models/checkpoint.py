@@ -1,0 +1,236 @@
+"""A checkpoint is one safetensors file: weights, and a card in its metadata that says all the rest.
+
+Nothing is ever unpickled. The card is JSON under the key `rsmtl`: format, the system's configuration, the spec (with
+classes, colours and radiometry) and what is known of the training.
+"""
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import safetensors
+import safetensors.torch
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor, nn
+
+from rsmtl.errors import ModelError, RunError, explain
+from rsmtl.models.model import Model
+from rsmtl.models.registry import find_system, system_config
+from rsmtl.models.spec import ModelSpec
+
+FORMAT = 1
+"""Raised when an older reader could misread a newer file."""
+_KEY = "rsmtl"
+_PICKLE_MARKS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+"""How `torch.save` files begin, zip archive or bare pickle."""
+_TEMPORARY = ".{name}.part"
+
+
+class Card(BaseModel):
+    """What a checkpoint says of itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = FORMAT
+    config: dict[str, Any]
+    """Configuration of the system that `spec.system` names."""
+    spec: ModelSpec
+    training: dict[str, Any] = {}
+    """Provenance and scores; for people, nothing is decided by it."""
+
+
+def save_checkpoint(
+    path: Path, module: nn.Module, card: Card, storage: Literal["fp32", "fp16"] = "fp32"
+) -> None:
+    """Write a checkpoint; a reader sees the old file or the new one, never a part.
+
+    Parameters
+    ----------
+    path
+        File to write or replace; ends in `.safetensors`.
+    module
+        Built by the system that `card.spec.system` names.
+    storage
+        `fp16` halves the file: kernels (tensors of more than one dimension) are rounded to half precision; biases
+        and normalisation, whose range may need it, stay as they are. Readers get float32 in either case.
+
+    Raises
+    ------
+    ModelError
+        If a weight is not finite, or not in half precision.
+    RunError
+        If the file cannot be written.
+    """
+    half = torch.float16 if storage == "fp16" else torch.float32
+    weights = {
+        name: tensor.detach().cpu().to(half if tensor.ndim > 1 else tensor.dtype).contiguous()
+        for name, tensor in module.state_dict().items()
+    }
+    _refuse_not_finite(weights, f"the checkpoint {path} was not written")
+    data = safetensors.torch.save(weights, metadata={_KEY: card.model_dump_json()})
+    temporary = path.with_name(_TEMPORARY.format(name=path.name))
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise RunError(f"cannot write the checkpoint {path}: {error.strerror or error}") from error
+
+
+def shipped_models() -> tuple[str, ...]:
+    """Return the names of the models that come with the package."""
+    return tuple(sorted(p.stem for p in _weights_folder().glob("*.safetensors")))
+
+
+def read_card(name_or_path: str | Path) -> Card:
+    """Return what a checkpoint says of itself; errors as `load_model`."""
+    path = _locate(str(name_or_path))
+    return _parse_card(_read(path)[0], path)
+
+
+def load_model(name_or_path: str | Path) -> Model:
+    """Load a model from a checkpoint.
+
+    Parameters
+    ----------
+    name_or_path
+        Name of a shipped model (`urec-landscape`; `shipped_models()` lists them), or path of a checkpoint.
+
+    Returns
+    -------
+    Model
+        In evaluation mode, float32, on the CPU. It travels to other processes as its source and hash; they
+        load the file themselves.
+
+    Raises
+    ------
+    ModelError
+        If there is no such file, it is damaged, a pickle, not one of ours, newer than this program, or its
+        weights do not fit its system or are not finite.
+    """
+    path = _locate(str(name_or_path))
+    header, weights, sha256 = _read_weights(path)
+    card = _parse_card(header, path)
+    system = find_system(card.spec.system)
+    with torch.random.fork_rng(devices=[]):  # fresh weights must not advance the caller's random numbers
+        module = system.build(system_config(system, card.config))
+    _refuse_misfit(weights, module.state_dict(), path)
+    _refuse_not_finite(weights, f"the checkpoint {path} cannot be used")
+    module.load_state_dict(weights)  # copies, which casts to the module's float32
+    shipped = path.parent == _weights_folder()
+    return Model(
+        spec=card.spec, module=module.eval(), sha256=sha256, source=path.stem if shipped else str(path)
+    )
+
+
+def reload_model(source: str, sha256: str) -> Model:
+    """Load the model that another process sent by its source and hash, once in a process whatever the threads.
+
+    Raises
+    ------
+    ModelError
+        If the file here is another than the sender's; and as `load_model`.
+    """
+    with _reloading:
+        return _reload_once(source, sha256)
+
+
+_reloading = threading.Lock()
+
+
+@lru_cache(maxsize=2)
+def _reload_once(source: str, sha256: str) -> Model:
+    model = load_model(source)
+    if model.sha256 != sha256:
+        raise ModelError(
+            f"the checkpoint {source} on this worker has sha256 {model.sha256[:12]}…, the client's has "
+            f"{sha256[:12]}…: put the same file on every machine"
+        )
+    return model
+
+
+def _weights_folder() -> Path:
+    return Path(str(files("rsmtl.models"))) / "weights"
+
+
+def _locate(name_or_path: str) -> Path:
+    shipped = shipped_models()
+    if name_or_path in shipped:
+        return _weights_folder() / f"{name_or_path}.safetensors"
+    path = Path(name_or_path).expanduser().absolute()
+    if not path.is_file():
+        raise ModelError(
+            f"there is no model {name_or_path!r}: give the path of a checkpoint (.safetensors), or one of "
+            f"{', '.join(shipped)}"
+        )
+    return path
+
+
+def _read(path: Path) -> tuple[dict[str, Any], bytes]:
+    """Return header and all bytes of a safetensors file, once its library has found both sound."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"cannot read the checkpoint {path}: {error.strerror or error}") from error
+    if data.startswith(_PICKLE_MARKS):
+        raise ModelError(
+            f"{path} is a pickle (as torch.save writes it), which can run any code when opened: it was not "
+            "opened; train with rsmtl, or save the weights with rsmtl.models.save_checkpoint"
+        )
+    try:
+        safetensors.deserialize(data)
+    except safetensors.SafetensorError as error:
+        raise ModelError(f"{path} is no safetensors file, or it is damaged or cut short: {error}") from error
+    return json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]), data
+
+
+def _read_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor], str]:
+    header, data = _read(path)
+    return header, safetensors.torch.load(data), hashlib.sha256(data).hexdigest()
+
+
+def _parse_card(header: Mapping[str, Any], path: Path) -> Card:
+    text = header.get("__metadata__", {}).get(_KEY)
+    if text is None:
+        raise ModelError(
+            f"{path} has weights but no card: it was not written by rsmtl, which needs to know its spec"
+        )
+    try:
+        values = json.loads(text)
+        if values["format"] > FORMAT:
+            raise ModelError(
+                f"{path} has checkpoint format {values['format']}, this rsmtl reads up to {FORMAT}: update rsmtl"
+            )
+        return Card.model_validate(values)
+    except ValidationError as error:
+        raise ModelError(f"the card of {path} is wrong: {explain(error)}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"the card of {path} cannot be read: {error!r}") from error
+
+
+def _refuse_misfit(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> None:
+    wrong = [f"{name} is missing" for name in expected if name not in weights]
+    wrong += [f"{name} is not of this system" for name in weights if name not in expected]
+    wrong += [
+        f"{name} has shape {tuple(weights[name].shape)}, expected {tuple(tensor.shape)}"
+        for name, tensor in expected.items()
+        if name in weights and weights[name].shape != tensor.shape
+    ]
+    if wrong:
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        raise ModelError(f"the weights in {path} do not fit the system its card names: {wrong[0]}{more}")
+
+
+def _refuse_not_finite(weights: Mapping[str, Tensor], consequence: str) -> None:
+    for name, tensor in weights.items():
+        if not torch.isfinite(tensor).all():
+            raise ModelError(f"{consequence}: its weight {name!r} is not finite (NaN or infinite)")

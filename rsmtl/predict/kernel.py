@@ -1,0 +1,208 @@
+"""The engine's two jobs, as plain functions: run a chunk's windows; finish a chunk from what was run.
+
+Both are called alike by the serial path, by threads and by Dask, for lazy arrays and for stored products.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rsmtl import blend
+from rsmtl.lattice import Area, Chunk, Lattice, Span, Window
+from rsmtl.models.spec import HeadSpec
+from rsmtl.predict.batch import batches
+from rsmtl.predict.finalise import finalise_classes, finalise_continuous
+from rsmtl.predict.network import forward
+from rsmtl.predict.plan import Plan
+from rsmtl.scene.read import read_window
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Partial:
+    """What the windows of one chunk add up to."""
+
+    core: dict[str, Array]
+    """By output, `(bands, H, W)` stored values of the core; empty if the chunk has none."""
+    strips: dict[tuple[str, Area], Array]
+    """By head and area, `(C, H, W)` sums in steps, NaN where not valid, of every area but the core."""
+    n_run: int
+    n_skipped: int
+    """Windows without a valid pixel."""
+    seconds: dict[str, float]
+    """By stage."""
+
+
+@dataclass
+class Clock:
+    """Seconds spent by stage."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time of the block to a stage."""
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+@torch.inference_mode()
+def run_chunk(plan: Plan, chunk: Chunk) -> Partial:
+    """Run the windows that a chunk owns, each once, and no other.
+
+    Sets the calling thread's number of torch threads to the settings' and leaves it so: bits depend on it.
+    """
+    if torch.get_num_threads() != plan.settings.torch_threads:
+        torch.set_num_threads(plan.settings.torch_threads)
+    clock, region = Clock(), plan.lattice.region(chunk)
+    with clock.stage("read"):
+        values, valid = read_window(plan.scene, plan.model.spec, region[0].slice, region[1].slice)
+        inputs = [(_network_values(plan, name, values.pop(name)), i.scale) for name, i in plan.scene.inputs.items()]
+    owned = plan.lattice.windows_of(chunk)
+    windows = [w for w in owned if valid[w.y.within(region[0]).slice, w.x.within(region[1]).slice].any()]
+    canvases = {head.name: _new_canvas(plan, head, region) for head in plan.model.spec.heads}
+    for members, stacked in batches(windows, inputs, region, plan.settings.batch):
+        with clock.stage("model"):
+            answers = forward(plan.model, plan.settings, stacked)
+        with clock.stage("blend"):
+            for head in plan.model.spec.heads:
+                for window, values_of_window in zip(members, answers[head.name], strict=False):
+                    _add_window(plan, head, canvases[head.name], values_of_window, window, region)
+    with clock.stage("finalise"):
+        core, strips = _split(plan, chunk, canvases, valid)
+    return Partial(core, strips, len(windows), len(owned) - len(windows), clock.seconds)
+
+
+def finish_area(plan: Plan, head: HeadSpec, sums: list[Array]) -> dict[str, Array]:
+    """Add what several chunks gave to one area, and turn it into stored values by output name."""
+    total = sum((torch.from_numpy(s) for s in sums[1:]), start=torch.from_numpy(sums[0]))
+    return _finalise(plan, head, total)
+
+
+def finish_chunk(
+    plan: Plan, chunk: Chunk, core: dict[str, Array], strip: Callable[[Chunk, str, Area], Array]
+) -> dict[str, Array]:
+    """Return the whole chunk, `(bands, H, W)` by output name.
+
+    Parameters
+    ----------
+    core
+        The chunk's own `Partial.core`.
+    strip
+        Fetches `Partial.strips[head, area]` of a chunk.
+    """
+    y, x = plan.lattice.y.chunk_span(chunk[0]), plan.lattice.x.chunk_span(chunk[1])
+    whole: dict[str, Array] = {}
+    for output in plan.outputs:
+        shape = (len(output.bands), y.scaled(output.scale).size, x.scaled(output.scale).size)
+        whole[output.name] = np.empty(shape, output.dtype)
+    for area, spans in plan.lattice.own_areas(chunk).items():
+        for head in plan.model.spec.heads:
+            if area == ("core", "core"):
+                pieces = core
+            else:
+                sources = plan.lattice.sources(chunk, area)
+                pieces = finish_area(plan, head, [strip(source, head.name, its) for source, its in sources])
+            rows, cols = _in_region(spans, (y, x), head.scale)
+            for output in plan.outputs_of(head.name):
+                whole[output.name][:, rows, cols] = pieces[output.name]
+    return whole
+
+
+def _network_values(plan: Plan, name: str, values: NDArray[np.float32]) -> Tensor:
+    network = torch.from_numpy(plan.radiometry[name].to_network(values))
+    return network.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0).to(plan.settings.device)
+
+
+def _new_canvas(plan: Plan, head: HeadSpec, region: tuple[Span, Span]) -> Tensor:
+    height, width = (span.scaled(head.scale).size for span in region)
+    return blend.new_canvas(head.kind, (head.channels, height, width), plan.settings.device)
+
+
+def _add_window(
+    plan: Plan, head: HeadSpec, canvas: Tensor, values: Tensor, window: Window, region: tuple[Span, Span]
+) -> None:
+    rows, cols = _in_region((window.y, window.x), region, head.scale)
+    target = canvas[:, rows, cols]  # shorter than the window where it reaches past the scene
+    height, width = target.shape[1:]
+    weights = _window_weights(plan.lattice, head.scale, *_edges(plan.lattice, window), plan.settings.blend, canvas.device)
+    blend.add(target, values[:, :height, :width], weights[:height, :width], head.kind)
+
+
+def _edges(lattice: Lattice, window: Window) -> tuple[bool, bool, bool, bool]:
+    """Whether the window is the first and the last of its column and of its row."""
+    return (
+        window.row == 0,
+        window.row == lattice.y.n_windows - 1,
+        window.col == 0,
+        window.col == lattice.x.n_windows - 1,
+    )
+
+
+@lru_cache(maxsize=64)
+def _window_weights(
+    lattice: Lattice, scale: Fraction, top: bool, bottom: bool, left: bool, right: bool, shape: Any, device: Any
+) -> Tensor:
+    window_px, overlap_px = int(lattice.window * scale), int(lattice.overlap * scale)
+    y = blend.axis_weights(window_px, overlap_px, top, bottom, shape)
+    x = blend.axis_weights(window_px, overlap_px, left, right, shape)
+    return torch.from_numpy(y[:, None] * x[None, :]).to(device)
+
+
+def _split(
+    plan: Plan, chunk: Chunk, canvases: dict[str, Tensor], valid: NDArray[np.bool_]
+) -> tuple[dict[str, Array], dict[tuple[str, Area], Array]]:
+    """Cut the canvases into the finished core and the strips that travel."""
+    region, areas = plan.lattice.region(chunk), plan.lattice.areas(chunk)
+    core: dict[str, Array] = {}
+    strips: dict[tuple[str, Area], Array] = {}
+    for head in plan.model.spec.heads:
+        canvas = canvases.pop(head.name)
+        if not valid.all():
+            canvas.masked_fill_(~torch.from_numpy(valid_at(valid, head.scale)).to(canvas.device), torch.nan)
+        for area, spans in areas.items():
+            sums = canvas[:, *_in_region(spans, region, head.scale)]
+            if area == ("core", "core"):
+                core |= _finalise(plan, head, sums)
+            else:
+                strips[head.name, area] = sums.cpu().numpy().copy()
+    return core, strips
+
+
+def valid_at(valid: NDArray[np.bool_], scale: Fraction) -> NDArray[np.bool_]:
+    """Return the valid mask on a grid with `scale` pixels per reference pixel.
+
+    A pixel is valid if every reference pixel it touches is.
+    """
+    if scale == 1:
+        return valid
+    finer = valid.repeat(scale.numerator, axis=0).repeat(scale.numerator, axis=1)
+    step = scale.denominator
+    starts = [np.arange(0, length, step) for length in finer.shape]
+    return np.logical_and.reduceat(np.logical_and.reduceat(finer, starts[0], axis=0), starts[1], axis=1)
+
+
+def _finalise(plan: Plan, head: HeadSpec, sums: Tensor) -> dict[str, Array]:
+    outputs = plan.outputs_of(head.name)
+    if head.kind == "classes":
+        return dict(finalise_classes(head, outputs, sums))
+    return {o.name: finalise_continuous(o, plan.radiometry[head.like], sums) for o in outputs}
+
+
+def _in_region(
+    spans: tuple[Span, Span], region: tuple[Span, Span], scale: Fraction
+) -> tuple[slice, slice]:
+    """Slices of two spans in an array that covers the region, both at a head's scale."""
+    rows, cols = (s.scaled(scale).within(r.scaled(scale)).slice for s, r in zip(spans, region, strict=True))
+    return rows, cols

@@ -1,0 +1,129 @@
+"""What a run will do, fixed before anything runs: every job of a run is given this and a chunk."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from math import ceil, isqrt
+
+import numpy as np
+from odc.geo.geobox import GeoBox
+
+from rsmtl.blend import DTYPES
+from rsmtl.config import Settings
+from rsmtl.lattice import Lattice, check_divisible
+from rsmtl.models.model import Model
+from rsmtl.models.spec import InputSpec, ModelSpec
+from rsmtl.predict.outputs import outputs_of
+from rsmtl.radiometry import Radiometry
+from rsmtl.scene.align import align
+from rsmtl.scene.read import sample_values
+from rsmtl.scene.scene import Scene, SceneInput
+from rsmtl.store.output import Output
+
+SCENE_PERCENTILES = Radiometry(kind="percentile", low=(2.0,), high=(98.0,))
+
+CHUNK_BYTES = 256 * 2**20
+"""What the arrays of one chunk job may take where the chunk is chosen automatically."""
+
+CHUNKS_AT_LEAST = 16
+"""A scene is cut into about this many chunks at least, so that a handful of workers share even a small one."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A scene aligned to a model, and how it is run. The same on every worker; a job adds only a chunk."""
+
+    scene: Scene
+    model: Model
+    settings: Settings
+    lattice: Lattice
+    radiometry: Mapping[str, Radiometry]
+    """By input; fixed for the whole scene."""
+    outputs: tuple[Output, ...]
+
+    @property
+    def geobox(self) -> GeoBox:
+        """The reference grid."""
+        return self.scene.inputs[self.model.spec.reference].geobox
+
+    def outputs_of(self, head: str) -> tuple[Output, ...]:
+        """What is stored of a head."""
+        return tuple(output for output in self.outputs if output.head == head)
+
+    @cached_property
+    def chunks(self) -> tuple[tuple[int, int], ...]:
+        """All chunks, row by row."""
+        return tuple(self.lattice.chunks())
+
+
+def plan(scene: Scene, model: Model, settings: Settings, default_chunk: int | None = None) -> Plan:
+    """Align a scene to a model, measure its radiometry, and lay the lattice.
+
+    Parameters
+    ----------
+    default_chunk
+        Strides per chunk if the settings name none; None chooses as many as suit memory and parallelism.
+
+    Raises
+    ------
+    SceneError
+        If the scene does not fit the model.
+    PlanError
+        If window, overlap and scales do not go together.
+    """
+    spec = model.spec
+    check_sizes(spec, settings)
+    aligned = align(scene, spec, settings.resampling)
+    height, width = aligned.inputs[spec.reference].geobox.shape
+    lattice = Lattice(height, width, settings.window, settings.overlap)
+    outputs = outputs_of(spec, aligned, settings)
+    strides = settings.chunk or default_chunk or choose_chunk(lattice, spec, outputs)
+    return Plan(
+        scene=aligned,
+        model=model,
+        settings=settings.model_copy(update={"chunk": strides}),
+        lattice=Lattice(height, width, settings.window, settings.overlap, strides),
+        radiometry={i.name: _fit(i, aligned.inputs[i.name], settings) for i in spec.inputs},
+        outputs=outputs,
+    )
+
+
+def check_sizes(spec: ModelSpec, settings: Settings) -> None:
+    """Refuse a window or an overlap that the model or a grid of another scale cannot hold.
+
+    Raises
+    ------
+    PlanError
+        Naming the size, the divisor and the nearest sizes that fit.
+    """
+    check_divisible("window", settings.window, spec.divisor, f"the model {spec.system!r} asks for it")
+    for part in (*spec.inputs, *spec.heads):
+        why = f"{part.name!r} lies on a grid of scale {part.scale}"
+        check_divisible("window", settings.window, part.scale.denominator, why)
+        check_divisible("overlap", settings.overlap, part.scale.denominator, why)
+
+
+def choose_chunk(lattice: Lattice, spec: ModelSpec, outputs: tuple[Output, ...]) -> int:
+    """Return strides per chunk: as many as the memory aimed at allows, fewer for scenes of few windows.
+
+    It depends on scene, model and settings only, never on the workers at hand, so that a run can be resumed
+    on other machines.
+    """
+    by_memory = int((CHUNK_BYTES / region_bytes_per_px(spec, outputs)) ** 0.5 - lattice.overlap) // lattice.y.stride
+    by_windows = isqrt(ceil(lattice.n_windows / CHUNKS_AT_LEAST))
+    return max(1, min(by_memory, by_windows))
+
+
+def region_bytes_per_px(spec: ModelSpec, outputs: tuple[Output, ...]) -> float:
+    """Bytes that a chunk job holds per reference pixel: inputs as read and as the network sees them, sums, outputs."""
+    inputs = sum(float(i.scale) ** 2 * i.channels * 8 for i in spec.inputs)
+    sums = sum(float(h.scale) ** 2 * h.channels * DTYPES[h.kind].itemsize for h in spec.heads)
+    stored = sum(float(o.scale) ** 2 * len(o.bands) * np.dtype(o.dtype).itemsize for o in outputs)
+    return inputs + sums * 2 + stored
+
+
+def _fit(spec: InputSpec, found: SceneInput, settings: Settings) -> Radiometry:
+    wanted = SCENE_PERCENTILES if settings.radiometry == "scene" else spec.radiometry
+    if wanted.kind == "fixed":
+        return wanted
+    return wanted.fit(sample_values(found))

@@ -1,0 +1,136 @@
+"""Cloud Optimized GeoTIFFs, written with memory that does not grow with the scene."""
+
+from collections.abc import Iterator
+from itertools import pairwise, product
+from pathlib import Path
+
+import numpy as np
+import odc.geo.xr  # noqa: F401  (the .odc accessor)
+import rasterio
+import rasterio.shutil
+import xarray as xr
+from rasterio.enums import ColorInterp
+from rasterio.io import DatasetWriter
+from rasterio.windows import Window
+
+from rsmtl.models.spec import ClassSpec
+from rsmtl.store.folder import replacing, temporary
+
+BLOCK_PX = 512
+"""Edge of the COG's internal tiles."""
+_CACHE_BYTES = 64 * 2**20
+"""GDAL's block cache while a file is written; by itself it would take 5 % of the machine's memory."""
+_READ_BYTES = 64 * 2**20
+"""Pixels taken from the source at once."""
+_COLORS = {"red": ColorInterp.red, "green": ColorInterp.green, "blue": ColorInterp.blue}
+
+
+def write_cog(
+    data: xr.DataArray,
+    path: Path,
+    *,
+    nodata: float | None,
+    bands: tuple[str, ...],
+    classes: tuple[ClassSpec, ...] = (),
+    band_scale: tuple[float, ...] = (1.0,),
+    band_offset: tuple[float, ...] = (0.0,),
+) -> None:
+    """Write a georeferenced array as a COG with overviews.
+
+    The pixels pass block by block through a temporary tiled GeoTIFF, which GDAL's COG driver then reorders; only
+    a bounded number of blocks is in memory. `path` appears when it is complete.
+
+    Parameters
+    ----------
+    data
+        `(band, y, x)`, read lazily: from a file, a Zarr store, or Dask (chunk by chunk, each computed once,
+        one after the other). Its grid is what `data.odc.geobox` says.
+    nodata
+        Stored value of pixels that are not valid; None if there is none.
+    bands
+        Descriptions of the bands; `red`, `green` and `blue` are also marked as those colours.
+    classes
+        Of a class map `(1, y, x)` uint8: names and colours go into its colour table, overviews take the most
+        frequent class. Without classes, overviews take the mean.
+    band_scale, band_offset
+        `physical = stored × band_scale + band_offset`; one number for all bands, or one per band.
+
+    Raises
+    ------
+    RunError
+        If the file cannot be written.
+    """
+    with replacing(path) as finished, temporary(path) as tiled, rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES):
+        with _create(tiled, data, nodata) as target:
+            _describe(target, bands, classes, band_scale, band_offset)
+            _copy_pixels(data, target)
+        rasterio.shutil.copy(
+            tiled,
+            finished,
+            driver="COG",
+            blocksize=BLOCK_PX,
+            bigtiff="IF_SAFER",
+            compress="DEFLATE",
+            predictor="NO" if classes else "YES",
+            overview_resampling="MODE" if classes else "AVERAGE",
+        )
+
+
+def _create(path: Path, data: xr.DataArray, nodata: float | None) -> DatasetWriter:
+    """Open the temporary tiled GeoTIFF; lightly compressed, as it may be the size of the scene."""
+    geobox = data.odc.geobox
+    n_bands, height, width = data.shape
+    return rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        count=n_bands,
+        height=height,
+        width=width,
+        dtype=data.dtype.name,
+        nodata=nodata,
+        crs=str(geobox.crs.to_wkt()),
+        transform=geobox.affine,
+        tiled=True,
+        blockxsize=BLOCK_PX,
+        blockysize=BLOCK_PX,
+        compress="ZSTD",
+        zstd_level=1,
+        bigtiff="IF_SAFER",
+    )
+
+
+def _describe(
+    target: DatasetWriter,
+    bands: tuple[str, ...],
+    classes: tuple[ClassSpec, ...],
+    band_scale: tuple[float, ...],
+    band_offset: tuple[float, ...],
+) -> None:
+    """Write what the bands mean; before any pixel, as some of it stands in the file's first bytes."""
+    target.descriptions = bands
+    target.scales = np.broadcast_to(band_scale, len(bands)).tolist()
+    target.offsets = np.broadcast_to(band_offset, len(bands)).tolist()
+    if classes:
+        target.write_colormap(1, {index: (*c.color, 255) for index, c in enumerate(classes)})
+        target.update_tags(1, **{f"class_{index}": c.name for index, c in enumerate(classes)})
+    else:
+        target.colorinterp = [_COLORS.get(name, ColorInterp.undefined) for name in bands]
+
+
+def _copy_pixels(data: xr.DataArray, target: DatasetWriter) -> None:
+    for y, x in _regions(data):
+        block = data.isel({data.dims[1]: y, data.dims[2]: x}).compute(scheduler="synchronous")
+        target.write(block.values, window=Window.from_slices(y, x))
+
+
+def _regions(data: xr.DataArray) -> Iterator[tuple[slice, slice]]:
+    """Cut the array for reading: along Dask's chunks, so that each is computed once, else by bytes."""
+    if data.chunks is not None:
+        edges = [np.cumsum((0, *sizes)).tolist() for sizes in data.chunks[1:]]
+    else:
+        pixel_bytes = data.shape[0] * data.dtype.itemsize
+        step = max(1, int((_READ_BYTES / pixel_bytes) ** 0.5) // BLOCK_PX) * BLOCK_PX
+        edges = [[*range(0, length, step), length] for length in data.shape[1:]]
+    ys, xs = ([slice(a, b) for a, b in pairwise(axis)] for axis in edges)
+    return product(ys, xs)
