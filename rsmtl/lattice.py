@@ -147,8 +147,8 @@ class Lattice:
     def __post_init__(self) -> None:
         if self.overlap * 2 > self.window:
             raise PlanError(
-                f"The overlap must be at most half the window ({self.window // 2} px for a window of "
-                f"{self.window} px), got {self.overlap} px: make the window larger or the overlap smaller."
+                f"the overlap must be at most half the window ({self.window // 2} px for a window of "
+                f"{self.window} px), got {self.overlap} px: make the window larger or the overlap smaller"
             )
 
     @property
@@ -231,4 +231,4 @@ def check_divisible(name: str, value: int, divisor: int, why: str) -> None:
     if value % divisor:
         lower = value // divisor * divisor
         options = f"{lower} or {lower + divisor}" if lower else f"{divisor}"
-        raise PlanError(f"The {name} must be a multiple of {divisor} px ({why}), got {value} px: use {options}.")
+        raise PlanError(f"the {name} must be a multiple of {divisor} px ({why}), got {value} px: use {options}")

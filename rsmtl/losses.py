@@ -1,7 +1,7 @@
 """Losses: named terms, each a plain function of two tensors, and their weighted sum.
 
-A term has the name of the head it judges, so that a preset's `{"segmentation": 0.9, "reconstruction": 0.1}` says
-all there is to say, and every term can be logged by itself.
+A term has the name of the head it judges, so that a preset's `{"segmentation": 0.9, "reconstruction": 0.1}`
+says all there is to say, and every term can be logged by itself.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,8 +32,8 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 def mean_absolute(output: Tensor, target: Tensor) -> Tensor:
     """Return the mean of |output − target| over batch, channels and pixels, both `(N, C, H, W)`.
 
-    U-REC's paper (equation 1) writes a sum; its authors' code takes the mean, and so do we: a sum would be some
-    10^5 times the cross-entropy.
+    U-REC's paper (equation 1) writes a sum; its authors' code takes the mean, and so do we: a sum would be
+    some 10^5 times the cross-entropy.
     """
     return (output - target).abs().mean()
 

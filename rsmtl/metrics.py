@@ -46,7 +46,7 @@ def confusion_matrix(
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of a confusion matrix; per-class ones have shape `(K,)`, NaN where a class gives no meaning to them."""
+    """Scores of a confusion matrix; those by class have shape `(K,)`, NaN where they have no meaning."""
 
     overall_accuracy: float
     """Share of pixels that are right."""
@@ -104,8 +104,8 @@ def squared_error(
 def psnr(sums: NDArray[np.float64], data_range: float) -> float:
     """Return the peak signal-to-noise ratio in dB, `10 log10(R² / MSE)`, of added `squared_error` pairs.
 
-    The MSE is that of everything that was added; add one image for its own PSNR. `data_range` R is 1 for network
-    values and 2047 for 11-bit DN. Equal images give infinity, no values NaN.
+    The MSE is that of everything that was added; add one image for its own PSNR. `data_range` R is 1 for
+    network values and 2047 for 11-bit DN. Equal images give infinity, no values NaN.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         return float(10 * np.log10(data_range**2 * sums[1] / sums[0]))

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 def cbr(c_in: int, c_out: int) -> nn.Sequential:
-    """Return convolution 3×3 (padded, with bias), batch normalisation, ReLU: `(N, c_in, H, W)` to `(N, c_out, H, W)`."""
+    """Return convolution 3×3 (padded, with bias), batch normalisation, ReLU; height and width stay."""
     return nn.Sequential(
         nn.Conv2d(c_in, c_out, kernel_size=3, padding=1),
         nn.BatchNorm2d(c_out),
@@ -37,7 +37,10 @@ class Encoder(nn.Module):
         self.pool = nn.MaxPool2d(2)
 
     def forward(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Map `(N, C, H, W)` to the bottleneck `(N, C', H/2^levels, W/2^levels)` and the skips, finest first."""
+        """Map `(N, C, H, W)` to the bottleneck `(N, C', H/2^n, W/2^n)` of n levels, and the skips.
+
+        A skip is a level's last feature map before pooling; finest first.
+        """
         skips: list[Tensor] = []
         x = image
         for level in self.levels:

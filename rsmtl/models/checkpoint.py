@@ -1,7 +1,7 @@
 """A checkpoint is one safetensors file: weights, and a card in its metadata that says all the rest.
 
-Nothing is ever unpickled. The card is JSON under the key `rsmtl`: format, the system's configuration, the spec (with
-classes, colours and radiometry) and what is known of the training.
+Nothing is ever unpickled. The card is JSON under the key `rsmtl`: format, the system's configuration, the
+spec (with classes, colours and radiometry) and what is known of the training.
 """
 
 import hashlib
@@ -58,8 +58,8 @@ def save_checkpoint(
     module
         Built by the system that `card.spec.system` names.
     storage
-        `fp16` halves the file: kernels (tensors of more than one dimension) are rounded to half precision; biases
-        and normalisation, whose range may need it, stay as they are. Readers get float32 in either case.
+        `fp16` halves the file: kernels (tensors of more than one dimension) are rounded to half precision;
+        biases and normalisation, whose range may need it, stay as they are. Readers get float32 either way.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def load_model(name_or_path: str | Path) -> Model:
 
 
 def reload_model(source: str, sha256: str) -> Model:
-    """Load the model that another process sent by its source and hash, once in a process whatever the threads.
+    """Load the model that another process sent by its source and hash; once in a process, for all threads.
 
     Raises
     ------
@@ -187,7 +187,7 @@ def _read(path: Path) -> tuple[dict[str, Any], bytes]:
             "opened; train with rsmtl, or save the weights with rsmtl.models.save_checkpoint"
         )
     try:
-        safetensors.deserialize(data)
+        safetensors.deserialize(data)  # type: ignore[no-untyped-call]
     except safetensors.SafetensorError as error:
         raise ModelError(f"{path} is no safetensors file, or it is damaged or cut short: {error}") from error
     return json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]), data
@@ -202,13 +202,15 @@ def _parse_card(header: Mapping[str, Any], path: Path) -> Card:
     text = header.get("__metadata__", {}).get(_KEY)
     if text is None:
         raise ModelError(
-            f"{path} has weights but no card: it was not written by rsmtl, which needs to know its spec"
+            f"{path} has weights but no card that says what they are: it was not written by rsmtl; build the "
+            "module, load the weights, and wrap it with Model.from_module and a spec"
         )
     try:
         values = json.loads(text)
         if values["format"] > FORMAT:
             raise ModelError(
-                f"{path} has checkpoint format {values['format']}, this rsmtl reads up to {FORMAT}: update rsmtl"
+                f"{path} has checkpoint format {values['format']}, this rsmtl reads up to {FORMAT}: "
+                "install a newer rsmtl"
             )
         return Card.model_validate(values)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""A model that is ready to run: spec, module in evaluation mode, and a hash that says which weights these are."""
+"""A model that is ready to run: spec, module in evaluation mode, and a hash that says which weights."""
 
 import hashlib
 from dataclasses import dataclass

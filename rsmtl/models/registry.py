@@ -1,4 +1,4 @@
-"""The systems by name: how to configure, build and declare each. A new system is one file and one entry here."""
+"""The systems by name: how to configure, build and declare each. A new one is a file, and an entry here."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ class System:
     config: type[BaseModel]
     """Frozen pydantic class of its sizes."""
     build: Callable[[Any], nn.Module]
-    """From an instance of `config` to a module with fresh weights."""
+    """From a `config` to a module with fresh weights."""
     make_spec: Callable[..., ModelSpec]
-    """From an instance of `config`, and what only the data know (`bands`, `classes`, `radiometry`), to its spec."""
+    """From a `config`, and what only the data know (`bands`, `classes`, `radiometry`), to its spec."""
 
 
 SYSTEMS: dict[str, System] = {

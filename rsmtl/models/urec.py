@@ -1,8 +1,8 @@
 """U-REC: segmentation and reconstruction of the input by one U-Net with a partly shared decoder.
 
-Papadomanolaki, Karantzalos, Vakalopoulou, "A multi-task deep learning framework coupling semantic segmentation
-and image reconstruction for very high resolution imagery", IGARSS 2019. Without its reconstruction path it is
-the plain U-Net that the paper compares with.
+Papadomanolaki, Karantzalos, Vakalopoulou, "A multi-task deep learning framework coupling semantic
+segmentation and image reconstruction for very high resolution imagery", IGARSS 2019. Without its
+reconstruction path it is the plain U-Net that the paper compares with.
 """
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -31,7 +31,7 @@ class URecConfig(UNetConfig):
     """Size of U-REC."""
 
     share_decoder: bool = True
-    """Whether both paths run the same decoder units, as published. False gives each its own, 31 % more weights."""
+    """Whether both paths run the same trunk, as published. False gives each its own: 31 % more weights."""
 
 
 class URec(nn.Module):
@@ -82,9 +82,8 @@ class URec(nn.Module):
     def segment(self, bottleneck: Tensor, skips: list[Tensor]) -> Tensor:
         """Run the segmentation path."""
         x = self.trunk[0](bottleneck)
-        for entry, trunk, skip in zip(
-            self.segmentation_entries, self.trunk[1:], reversed(skips), strict=True
-        ):
+        stages = zip(self.segmentation_entries, self.trunk[1:], reversed(skips), strict=True)
+        for entry, trunk, skip in stages:
             x = trunk(entry(cat([self.upsample(x), skip], dim=1)))
         return self.segmentation_head(x)  # type: ignore[no-any-return]
 
@@ -145,7 +144,7 @@ def unet_spec(
 def urec_spec(
     config: URecConfig, *, bands: tuple[str, ...], classes: tuple[ClassSpec, ...], radiometry: Radiometry
 ) -> ModelSpec:
-    """Declare what a U-REC built with `config` takes and gives: the U-Net's, and the reconstruction of its input."""
+    """Declare what a U-REC built with `config` takes and gives: the U-Net's, and its input reconstructed."""
     unet = unet_spec(config, bands=bands, classes=classes, radiometry=radiometry)
     reconstruction = HeadSpec(
         name="reconstruction", channels=config.in_channels, kind="continuous", like="image"

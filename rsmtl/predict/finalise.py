@@ -1,5 +1,7 @@
 """From sums to stored numbers, on whatever device the sums lie."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,6 +12,9 @@ from rsmtl.models.spec import HeadSpec
 from rsmtl.predict.outputs import CLASS_NODATA, PROBABILITY_STEPS
 from rsmtl.radiometry import Radiometry
 from rsmtl.store.output import Output
+
+_WIDER: dict[str, torch.dtype] = {"uint16": torch.int32, "uint32": torch.int64, "uint64": torch.int64}
+"""torch computes little in unsigned types of more than eight bits; numpy narrows them afterwards."""
 
 
 def finalise_classes(head: HeadSpec, outputs: tuple[Output, ...], sums: Tensor) -> dict[str, NDArray[np.uint8]]:
@@ -25,32 +30,18 @@ def finalise_classes(head: HeadSpec, outputs: tuple[Output, ...], sums: Tensor) 
     dict
         By output name, `(bands, H, W)` uint8.
     """
-    invalid = sums[0].isnan()
-    per_step = PROBABILITY_STEPS / blend.STEPS["classes"]
-    if head.channels == 1:  # sigmoid: two classes share one probability
-        sums = torch.cat([blend.STEPS["classes"] - sums, sums])
-    best, winner = _argmax(sums)
-    planes = {
-        head.name: winner[None],
-        f"{head.name}_confidence": (best * per_step)[None],
-        f"{head.name}_probabilities": sums * per_step,
-    }
-    return {
-        output.name: planes[output.name].round().masked_fill(invalid, CLASS_NODATA).to(torch.uint8).cpu().numpy()
-        for output in outputs
-    }
+    found = {o.name: torch.empty((len(o.bands), *sums.shape[1:]), dtype=torch.uint8) for o in outputs}
+    for rows in blend.slabs(sums):
+        slab = sums[:, rows]
+        invalid = slab[0].isnan()
+        best, winner = _argmax(_both_classes(slab))
+        for name, stored in found.items():
+            planes = _planes(name.removeprefix(head.name), slab, best, winner)
+            stored[:, rows] = planes.round().masked_fill(invalid, CLASS_NODATA).to(torch.uint8).cpu()
+    return {name: stored.numpy() for name, stored in found.items()}
 
 
-def _argmax(sums: Tensor) -> tuple[Tensor, Tensor]:
-    """Greatest value and its first index along the channels; ten times faster on a CPU than `torch.max`."""
-    best, winner = sums[0].clone(), torch.zeros(sums.shape[1:], device=sums.device)
-    for k in range(1, len(sums)):
-        winner.masked_fill_(sums[k] > best, k)
-        torch.maximum(best, sums[k], out=best)
-    return best, winner
-
-
-def finalise_continuous(output: Output, radiometry: Radiometry, sums: Tensor) -> NDArray[np.generic]:
+def finalise_continuous(output: Output, radiometry: Radiometry, sums: Tensor) -> NDArray[Any]:
     """Turn summed network values into stored values of the head's input.
 
     Parameters
@@ -65,16 +56,57 @@ def finalise_continuous(output: Output, radiometry: Radiometry, sums: Tensor) ->
         would equal the sentinel moves by one, so that nodata always means not valid.
     """
     dtype = np.dtype(output.dtype)
-    physical = radiometry.to_physical(sums.cpu().numpy() / blend.STEPS["continuous"])
-    scale, offset = (np.array(v)[:, None, None] for v in (output.band_scale, output.band_offset))
-    stored = physical if (scale == 1).all() and (offset == 0).all() else (physical - offset) / scale
-    if dtype.kind == "f":
-        return stored.astype(dtype)
-    limits = np.iinfo(dtype)
-    invalid = np.isnan(stored)
-    whole = np.clip(np.rint(np.nan_to_num(stored, copy=False)), limits.min, limits.max).astype(dtype)
-    if output.nodata is not None:
-        sentinel = dtype.type(output.nodata)
-        whole[whole == sentinel] = sentinel + 1 if sentinel < limits.max else sentinel - 1
-        whole[invalid] = sentinel
+    gain, bias = _to_stored(output, radiometry, len(sums), sums.device)
+    whole = np.empty(tuple(sums.shape), dtype)
+    for rows in blend.slabs(sums):
+        values = (sums[:, rows] * gain).add_(bias)
+        if dtype.kind != "f":
+            values = _whole_numbers(values, output)
+        whole[:, rows] = values.cpu().numpy()
     return whole
+
+
+def _both_classes(sums: Tensor) -> Tensor:
+    """One plane per class: the two classes of a sigmoid share one probability."""
+    return sums if len(sums) > 1 else torch.cat([blend.STEPS["classes"] - sums, sums])
+
+
+def _argmax(sums: Tensor) -> tuple[Tensor, Tensor]:
+    """Greatest value and its first index over the channels; on a CPU ten times faster than `torch.max`."""
+    best, winner = sums[0].clone(), torch.zeros_like(sums[0])
+    for k in range(1, len(sums)):
+        winner.masked_fill_(sums[k] > best, k)
+        torch.maximum(best, sums[k], out=best)
+    return best, winner
+
+
+def _planes(extra: str, sums: Tensor, best: Tensor, winner: Tensor) -> Tensor:
+    """What is stored of a head as `(bands, H, W)`; anything where not valid."""
+    per_step = PROBABILITY_STEPS / blend.STEPS["classes"]
+    match extra:
+        case "_confidence":
+            return (best * per_step)[None]
+        case "_probabilities":
+            return _both_classes(sums) * per_step
+        case _:
+            return winner[None]
+
+
+def _to_stored(output: Output, radiometry: Radiometry, bands: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Gain and bias `(C, 1, 1)` float64 from steps to stored values: radiometry undone, then the file's own scale."""
+    ends = np.broadcast_to(radiometry.to_physical(np.array([0.0, 1.0])[None, :, None]), (bands, 2, 1))
+    scale, offset = (np.array(v)[:, None, None] for v in (output.band_scale, output.band_offset))
+    gain = np.broadcast_to((ends[:, 1:] - ends[:, :1]) / scale / blend.STEPS["continuous"], (bands, 1, 1))
+    bias = np.broadcast_to((ends[:, :1] - offset) / scale, (bands, 1, 1))
+    return torch.tensor(gain, device=device), torch.tensor(bias, device=device)
+
+
+def _whole_numbers(values: Tensor, output: Output) -> Tensor:
+    dtype = np.dtype(output.dtype)
+    limits = np.iinfo(dtype)
+    invalid = values.isnan()
+    whole = values.round_().clamp_(limits.min, limits.max).nan_to_num_(nan=0.0)
+    if output.nodata is not None:
+        neighbour = output.nodata + 1 if output.nodata < limits.max else output.nodata - 1
+        whole.masked_fill_(whole == output.nodata, neighbour).masked_fill_(invalid, output.nodata)
+    return whole.to(_WIDER.get(output.dtype) or getattr(torch, output.dtype))

@@ -58,6 +58,7 @@ def predict(scene: Scene, model: Model, settings: Settings | None = None) -> xr.
     graph = _jobs(made, token)
     return xr.merge(
         [_georeferenced(_array(made, output, token, graph), output, made.geobox) for output in made.outputs],
+        combine_attrs="drop",
         compat="identical",
         join="exact",
     )

@@ -48,12 +48,12 @@ def _checked(head: HeadSpec, answer: dict[str, Tensor], batch: int, window: int)
     expected = (batch, head.channels, edge, edge)
     if head.name not in answer:
         raise ModelError(
-            f"The model's spec promises a head {head.name!r}, but the module gave {sorted(answer)}: mend the spec."
+            f"the model's spec promises a head {head.name!r}, but the module gave {sorted(answer)}: mend the spec"
         )
     if tuple(answer[head.name].shape) != expected:
         raise ModelError(
-            f"Head {head.name!r} should be {expected} for a window of {window} px as the spec says, "
-            f"but the module gave {tuple(answer[head.name].shape)}: mend the spec or the module."
+            f"head {head.name!r} should be {expected} for a window of {window} px as the spec says, "
+            f"but the module gave {tuple(answer[head.name].shape)}: mend the spec or the module"
         )
     return answer[head.name]
 

@@ -10,6 +10,8 @@ import xarray as xr
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from rsmtl.errors import RsmtlError, RunError
+
 
 @dataclass(frozen=True)
 class Storage:
@@ -50,10 +52,29 @@ class SceneInput:
     """Pixels per reference pixel along one axis; true once the scene is aligned."""
     alignment: str = "native"
     """`native`, or the sentence that says how it was brought onto its grid (for the provenance)."""
+    parts: tuple["SceneInput", ...] = ()
+    """Only before alignment, for an input whose bands lie on several grids (10 m and 20 m, say): all its bands,
+    in order, grid by grid. `data` and `geobox` are then those of the finest one alone, `bands` are all."""
+    sources: tuple[SourceFile, ...] = ()
+    """The files the pixels come from."""
 
     def read(self, y: slice, x: slice) -> NDArray[np.float32]:
-        """Return `(bands, H, W)` float32 of the pixels asked for, in this input's own grid, NaN where invalid."""
-        region = self.data.isel(y=y, x=x).compute(scheduler="synchronous")
+        """Return `(bands, H, W)` float32 of the pixels asked for, in this input's own grid, NaN where invalid.
+
+        Raises
+        ------
+        RunError
+            If the pixels cannot be read: the file is damaged, gone, or its server does not answer.
+        """
+        try:
+            region = self.data.isel(y=y, x=x).compute(scheduler="synchronous")
+        except (RsmtlError, MemoryError):
+            raise
+        except Exception as error:  # rasterio, zarr, stackstac and fsspec each raise what they like
+            raise RunError(
+                f"input {self.name!r} cannot be read at rows {y.start} to {y.stop}, columns {x.start} to {x.stop} "
+                f"({type(error).__name__}: {error}): the file is damaged or its server does not answer"
+            ) from error
         return np.asarray(region.values, dtype=np.float32)
 
 
@@ -70,3 +91,9 @@ class Scene:
     """Where the STAC item the scene came from stands; empty if it came from plain files."""
     opened_with: Mapping[str, Any] = field(default_factory=dict)
     """The arguments of `open_scene` that open this scene again; empty for a scene made in memory."""
+
+    def __dask_tokenize__(self) -> Any:
+        """Say what tells this scene from another one without reading it, as Dask would do by itself."""
+        grids = [(i.name, i.geobox, i.bands, str(i.scale), i.alignment) for i in self.inputs.values()]
+        pixels = () if self.sources else tuple(i.data for i in self.inputs.values())
+        return (type(self).__name__, self.id, self.sources, grids, dict(self.opened_with), pixels)

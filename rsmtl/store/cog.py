@@ -37,8 +37,8 @@ def write_cog(
 ) -> None:
     """Write a georeferenced array as a COG with overviews.
 
-    The pixels pass block by block through a temporary tiled GeoTIFF, which GDAL's COG driver then reorders; only
-    a bounded number of blocks is in memory. `path` appears when it is complete.
+    The pixels pass block by block through a temporary tiled GeoTIFF, which GDAL's COG driver then reorders;
+    only a bounded number of blocks is in memory. `path` appears when it is complete.
 
     Parameters
     ----------

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,14 @@ from rsmtl.errors import RunError, SceneError
 MAX_NAME_BYTES = 200
 """File systems take 255 bytes a name; the rest is room for the suffixes of temporary files."""
 
+ITEM_NAME = "item.json"
+"""Written last of all: no item, no product."""
+PROVENANCE_NAME = "run.json"
+QUICKLOOK_NAME = "quicklook.png"
+STORE_NAME = "product.zarr"
+LEDGER_NAME = "ledger"
+FINGERPRINT_NAME = "fingerprint.json"
+
 _PART = ".part"
 _DEVICE_NAMES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)", re.IGNORECASE)
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
@@ -20,10 +29,10 @@ _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456
 def product_folder(out: Path, scene_id: str) -> Path:
     """Return the folder of a scene's product; it is a direct child of `out` whatever the id.
 
-    Ids come from catalogues, which are not trusted. Every byte of the id but ASCII letters, digits and `._-` is
-    written as `=XX` (its UTF-8 value in hexadecimal), and so is a leading dot, a trailing dot and the first letter
-    of a name that some systems reserve for a device. The usual ids stay as they are, two ids never share
-    a folder, and `=` needs no escaping in the path of a URL, as `%` would.
+    Ids come from catalogues, which are not trusted. Every byte of the id but ASCII letters, digits and `._-`
+    is written as `=XX` (its UTF-8 value in hexadecimal), and so is a leading dot, a trailing dot and the
+    first letter of a name that some systems reserve for a device. The usual ids stay as they are, two ids
+    never share a folder, and `=` needs no escaping in the path of a URL, as `%` would.
 
     Raises
     ------
@@ -49,7 +58,7 @@ def product_folder(out: Path, scene_id: str) -> Path:
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn an `OSError` into a `RunError` that names `path` (disk full, no permission, quota, read-only, …)."""
+    """Turn an `OSError` (disk full, no permission, …) into a `RunError` that names `path`."""
     try:
         yield
     except OSError as error:
@@ -69,7 +78,7 @@ def temporary(path: Path) -> Iterator[Path]:
     try:
         yield part
     finally:
-        part.unlink(missing_ok=True)
+        _remove(part)
 
 
 @contextmanager
@@ -92,17 +101,50 @@ def replacing(path: Path, *, sync: bool = True) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part
         if sync:
-            _fsync(part)
+            fsync(part)
         part.replace(path)
+
+
+def is_part(path: Path) -> bool:
+    """Whether a path is that of a temporary file of `temporary` or `replacing`."""
+    return path.name.startswith(".") and _PART in path.name
 
 
 def sweep(folder: Path) -> None:
     """Remove the temporary files that killed processes left in `folder` (not in its subfolders)."""
-    for part in folder.glob(f".*{_PART}*"):
-        part.unlink(missing_ok=True)
+    for path in folder.iterdir():
+        if is_part(path):
+            _remove(path)
 
 
-def _fsync(path: Path) -> None:
+def cog_path(folder: Path, output_name: str) -> Path:
+    """Return where the COG of an output stands."""
+    return folder / f"{output_name}.tif"
+
+
+def remove_product(folder: Path) -> None:
+    """Remove what a run leaves in its folder, and nothing else.
+
+    The item goes first, so that no half product passes for a whole one, and the fingerprint last: as long as
+    it stands the folder is known to be ours, should this be interrupted.
+    """
+    ledger = folder / LEDGER_NAME
+    cogs = [cog_path(folder, array.parent.name) for array in (folder / STORE_NAME).glob("*/*/zarr.json")]
+    names = (ITEM_NAME, PROVENANCE_NAME, QUICKLOOK_NAME)
+    parts = (folder / STORE_NAME, ledger / "chunks", ledger / "partials", ledger)
+    for path in (*(folder / name for name in names), *cogs, *parts):
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def fsync(path: Path) -> None:
+    """Wait until a file's bytes are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -7,7 +7,13 @@ from rsmtl.store.output import Output
 
 
 def output_geobox(reference: GeoBox, output: Output) -> GeoBox:
-    """Return the grid of an output: same origin, pixels `1 / scale` the size, as many as cover the reference."""
+    """Return the grid of an output: same origin, pixels `1 / scale` the size, as many as cover the reference.
+
+    Below scale 1 the last row and column may reach past the reference grid's end, by less than a pixel.
+    """
     height, width = (output.size(length) for length in reference.shape)
-    shrink = float(1 / output.scale)
-    return GeoBox((height, width), reference.affine * Affine.scale(shrink, shrink), reference.crs)
+    up, down = output.scale.numerator, output.scale.denominator
+    a, b, c, d, e, f = tuple(reference.affine)[:6]
+    # Multiplied, then divided: one rounding at most, where a factor such as 1/3 would bring a second.
+    affine = Affine(a * down / up, b * down / up, c, d * down / up, e * down / up, f)
+    return GeoBox((height, width), affine, reference.crs)

@@ -1,0 +1,6 @@
+"""Procedural landscapes with known truth: for tests, benchmarks, training and the demo."""
+
+from rsmtl.synthetic.landscape import Landscape, Rendered
+from rsmtl.synthetic.materials import CLASS_NODATA, CLASSES
+
+__all__ = ["CLASSES", "CLASS_NODATA", "Landscape", "Rendered"]

@@ -76,7 +76,12 @@ def upsample(step_m: float, y: F64, x: F64, nodes: Callable[[Index, Index], F32]
     y, x
         `(H,)` and `(W,)` metres of the pixel centres.
     nodes
-        Takes node rows `(n, 1)` and node columns `(1, m)` as integers and returns their values `(n, m)`.
+        Takes node rows `(n, 1)` and node columns `(1, m)` as integers and returns their values `(..., n, m)`.
+
+    Returns
+    -------
+    F32
+        `(..., H, W)`.
     """
     row, fy = _linear_axis(y / step_m)
     column, fx = _linear_axis(x / step_m)
@@ -85,10 +90,10 @@ def upsample(step_m: float, y: F64, x: F64, nodes: Callable[[Index, Index], F32]
         np.arange(first_row, row[-1] + 2)[:, None], np.arange(first_column, column[-1] + 2)[None, :]
     )
     row, column = row - first_row, column - first_column
-    upper, lower = values[row], values[row + 1]
+    upper, lower = values[..., row, :], values[..., row + 1, :]
     lines = upper + (lower - upper) * fy[:, None]
-    slopes = lines[:, 1:] - lines[:, :-1]
-    return np.take(lines, column, axis=1) + np.take(slopes, column, axis=1) * fx
+    slopes = lines[..., 1:] - lines[..., :-1]
+    return np.take(lines, column, axis=-1) + np.take(slopes, column, axis=-1) * fx
 
 
 def grain(key: int, step_m: float, y: F64, x: F64) -> F32:

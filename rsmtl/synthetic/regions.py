@@ -62,8 +62,8 @@ def regions(key: int, spacing_m: float, y: F64, x: F64, shift_y: F32, shift_x: F
         nearer = (distance < edge) & (owner != index)
         np.copyto(edge, distance, where=nearer)
         np.copyto(other, np.intp(index), where=nearer)
-    dy = ((y - sites[0, 0]).astype(np.float32) + shift_y) - (sites[:, 0] - sites[0, 0]).astype(np.float32)[owner]
-    dx = ((x - sites[0, 1]).astype(np.float32) + shift_x) - (sites[:, 1] - sites[0, 1]).astype(np.float32)[owner]
+    dy = (y - sites[:, 0][owner]).astype(np.float32) + shift_y
+    dx = (x - sites[:, 1][owner]).astype(np.float32) + shift_x
     return Regions(owner, other, edge, dy, dx, ids, sites)
 
 
@@ -87,7 +87,7 @@ def _candidates(
     first, last = np.floor(low / spacing).astype(int) - 2, np.floor(high / spacing).astype(int) + 3
     row, column = np.meshgrid(np.arange(first[0], last[0]), np.arange(first[1], last[1]), indexing="ij")
     cells = np.stack([row.ravel(), column.ravel()], axis=1)
-    jitter = np.stack([uniform(key + salt, cells[:, 0], cells[:, 1]) for salt in (1, 2)], axis=1) - 0.5
+    jitter = np.stack([uniform(key ^ salt, cells[:, 0], cells[:, 1]) for salt in (1, 2)], axis=1) - 0.5
     sites = (cells + 0.5 + jitter.astype(np.float64) * _JITTER) * spacing
     nearest = np.maximum(np.maximum(low - sites, sites - high), 0.0)
     farthest = np.maximum(np.abs(sites - low), np.abs(high - sites))

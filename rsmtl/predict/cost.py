@@ -1,0 +1,140 @@
+"""What a plan costs, before anything runs: windows, bytes, memory."""
+
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from rsmtl.blend import DTYPES
+from rsmtl.errors import PlanError
+from rsmtl.predict.executor import Executor
+from rsmtl.predict.plan import Plan, region_bytes_per_px
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Counts and projected bytes of a run; upper bounds, since windows without a valid pixel are not run."""
+
+    height_px: int
+    width_px: int
+    chunk_px: int
+    n_chunks: int
+    n_windows: int
+    windows_per_px: float
+    """Forward-passed pixels over the scene's pixels: what the overlap costs."""
+    read_bytes: int
+    """Pixels read by all chunk jobs, as stored; 1 + the share that borders read twice."""
+    written_bytes: int
+    """All outputs, uncompressed."""
+    border_bytes: int
+    """Strips that travel between chunks."""
+    worker_bytes: int
+    """Projected peak of a worker that runs one job at a time."""
+
+
+def cost(plan: Plan) -> Cost:
+    """Project what a plan costs."""
+    lattice, spec = plan.lattice, plan.model.spec
+    regions = [_px(lattice.region(chunk)) for chunk in plan.chunks]
+    n_px = lattice.height * lattice.width
+    borders = sum(
+        _px(spans) for chunk in plan.chunks for area, spans in lattice.areas(chunk).items() if area != ("core", "core")
+    )
+    per_px_in = sum(
+        float(i.scale) ** 2 * i.channels * np.dtype(plan.scene.inputs[i.name].storage.dtype).itemsize
+        for i in spec.inputs
+    )
+    per_px_out = sum(float(o.scale) ** 2 * len(o.bands) * np.dtype(o.dtype).itemsize for o in plan.outputs)
+    per_px_sums = sum(float(h.scale) ** 2 * h.channels * DTYPES[h.kind].itemsize for h in spec.heads)
+    return Cost(
+        height_px=lattice.height,
+        width_px=lattice.width,
+        chunk_px=lattice.y.chunk_px,
+        n_chunks=len(plan.chunks),
+        n_windows=lattice.n_windows,
+        windows_per_px=lattice.n_windows * lattice.window**2 / n_px,
+        read_bytes=int(sum(regions) * per_px_in),
+        written_bytes=int(n_px * per_px_out),
+        border_bytes=int(borders * per_px_sums),
+        worker_bytes=_worker_bytes(plan, max(regions)),
+    )
+
+
+def check_fits(projected: Cost, executor: Executor) -> None:
+    """Refuse a plan whose jobs need more memory than a worker has.
+
+    Raises
+    ------
+    PlanError
+        With both figures and what to change.
+    """
+    if projected.worker_bytes > executor.slot_bytes:
+        raise PlanError(
+            f"one job is projected to need {projected.worker_bytes / 2**20:,.0f} MiB and a worker has "
+            f"{executor.slot_bytes / 2**20:,.0f} MiB for it: use a smaller chunk, batch or window, or fewer workers "
+            "with more memory each"
+        )
+
+
+def _worker_bytes(plan: Plan, region_px: int) -> int:
+    """This process as it is (a worker imports the same), the weights, a chunk's arrays, and a forward pass."""
+    weights = sum(t.numel() * t.element_size() for t in plan.model.module.state_dict().values())
+    chunk = region_px * region_bytes_per_px(plan.model.spec, plan.outputs)
+    return int(psutil.Process().memory_info().rss + weights + chunk + forward_bytes(plan))
+
+
+def forward_bytes(plan: Plan) -> int:
+    """Peak bytes of the tensors alive during one forward pass, found without computing it."""
+    settings = plan.settings
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.inference_mode(), _Alive() as alive:
+        edges = [(i.channels, int(settings.window * i.scale)) for i in plan.model.spec.inputs]
+        inputs = [torch.empty(settings.batch, channels, edge, edge) for channels, edge in edges]
+        with torch.autocast("cpu", torch.bfloat16, enabled=settings.precision == "bf16"):
+            plan.model.module(*inputs)
+    return alive.peak_bytes
+
+
+class _Alive(TorchDispatchMode):
+    """Watches tensors come and go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.peak_bytes = 0
+        self._bytes = 0
+        self._users: dict[int, int] = {}
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        result = function(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, Tensor):
+                self._watch(tensor)
+        return result
+
+    def _watch(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key, size = storage._cdata, storage.nbytes()
+        self._users[key] = self._users.get(key, 0) + 1
+        if self._users[key] == 1:
+            self._bytes += size
+            self.peak_bytes = max(self.peak_bytes, self._bytes)
+        weakref.finalize(tensor, self._release, key, size)
+
+    def _release(self, key: int, size: int) -> None:
+        self._users[key] -= 1
+        if not self._users[key]:
+            del self._users[key]
+            self._bytes -= size
+
+
+def _px(spans: Sequence[Any]) -> int:
+    return int(spans[0].size * spans[1].size)

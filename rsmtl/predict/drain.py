@@ -1,0 +1,121 @@
+"""The loop that hands out a run's jobs: it keeps the machines busy and the waiting room short."""
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+from rsmtl.lattice import Chunk
+from rsmtl.predict.executor import Executor
+from rsmtl.predict.jobs import Receipt, finish_job, run_job
+from rsmtl.predict.plan import Plan
+from rsmtl.store.ledger import Ledger
+
+AHEAD = 2
+"""Jobs handed out per slot: one that runs and one that waits, so that no slot idles between two."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a scene is."""
+
+    chunks_done: int
+    n_chunks: int
+    px_done: int
+    """Reference pixels of finished chunks."""
+    n_px: int
+    windows_run: int
+    """By this call; chunks that stood already ran none."""
+
+
+def drain(
+    plan: Plan, folder: Path, executor: Executor, on_progress: Callable[[Progress], None], order: list[Chunk] | None = None
+) -> Progress:
+    """Run and finish every chunk that is not finished yet, and return how it ended.
+
+    A chunk is finished as soon as the chunks whose windows reach into it have been run; their sums are dropped
+    as soon as nothing waits for them. What is kept here is two small sets of chunks, never a pixel.
+
+    Parameters
+    ----------
+    order
+        Order in which chunks are run; row by row unless said. The product does not depend on it.
+    """
+    state = _State(plan, Ledger(folder), order or list(plan.chunks))
+    shared = executor.share(plan)
+    pending: dict[Future[Receipt], tuple[str, Chunk]] = {}
+    windows_run = 0
+    on_progress(state.progress(windows_run))
+    try:
+        while state.jobs or pending:
+            while state.jobs and len(pending) < AHEAD * executor.n_slots:
+                kind, chunk = state.jobs.popleft()
+                job = run_job if kind == "run" else finish_job
+                pending[executor.submit(job, shared, folder, chunk)] = (kind, chunk)
+            for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                kind, chunk = pending.pop(future)
+                windows_run += future.result().n_run
+                if kind == "run":
+                    state.has_run(chunk)
+                else:
+                    state.has_finished(chunk)
+                    on_progress(state.progress(windows_run))
+    finally:
+        for future in pending:
+            future.cancel()
+    return state.progress(windows_run)
+
+
+class _State:
+    """Which chunks have been run and finished, and which jobs that makes possible."""
+
+    def __init__(self, plan: Plan, ledger: Ledger, order: list[Chunk]) -> None:
+        self._plan, self._lattice, self._ledger = plan, plan.lattice, ledger
+        self._finished = set(ledger.done())
+        self._run = {chunk for chunk in order if ledger.has_partial(chunk)}
+        self._asked: set[Chunk] = set()
+        self._px_done = sum(self._area(chunk) for chunk in self._finished)
+        self.jobs: deque[tuple[str, Chunk]] = deque()
+        for chunk in order:
+            if self._is_needed(chunk) and chunk not in self._run and self._lattice.owns_windows(chunk):
+                self.jobs.append(("run", chunk))
+        for chunk in reversed(order):
+            self._ask_to_finish(chunk)
+        for chunk in list(self._run):
+            self._drop_if_unneeded(chunk)
+
+    def has_run(self, chunk: Chunk) -> None:
+        """Note that a chunk's sums stand, and ask for what this makes possible."""
+        self._run.add(chunk)
+        for other in sorted(self._lattice.awaited_by(chunk), reverse=True):
+            self._ask_to_finish(other)
+
+    def has_finished(self, chunk: Chunk) -> None:
+        """Note that a chunk's shards stand, and drop the sums that nothing waits for any more."""
+        self._finished.add(chunk)
+        self._px_done += self._area(chunk)
+        for source in self._lattice.waits_for(chunk):
+            self._drop_if_unneeded(source)
+
+    def progress(self, windows_run: int) -> Progress:
+        """How far the scene is."""
+        n_px = self._lattice.height * self._lattice.width
+        return Progress(len(self._finished), len(self._plan.chunks), self._px_done, n_px, windows_run)
+
+    def _is_needed(self, chunk: Chunk) -> bool:
+        return not self._lattice.awaited_by(chunk) <= self._finished
+
+    def _ask_to_finish(self, chunk: Chunk) -> None:
+        """Finishing comes before running more, so that sums do not pile up."""
+        if chunk in self._finished or chunk in self._asked or not self._lattice.waits_for(chunk) <= self._run:
+            return
+        self._asked.add(chunk)
+        self.jobs.appendleft(("finish", chunk))
+
+    def _drop_if_unneeded(self, chunk: Chunk) -> None:
+        if not self._is_needed(chunk):
+            self._ledger.drop_partial(chunk)
+
+    def _area(self, chunk: Chunk) -> int:
+        return self._lattice.y.chunk_span(chunk[0]).size * self._lattice.x.chunk_span(chunk[1]).size

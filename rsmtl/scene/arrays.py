@@ -1,0 +1,167 @@
+"""Arrays that xarray holds, in memory or lazily, as inputs of a scene."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import rioxarray  # noqa: F401  # gives arrays their `.rio`
+import xarray as xr
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from rioxarray.exceptions import RioXarrayError
+
+from rsmtl.errors import SceneError
+from rsmtl.scene.grid import SHEAR_PX, checked_grid, north_up
+from rsmtl.scene.lazy import lazy_bands
+from rsmtl.scene.physical import to_physical
+from rsmtl.scene.scene import Scene, SceneInput, SourceFile, Storage
+
+
+@dataclass(frozen=True)
+class ArrayReader:
+    """Reads regions of an array of stored values."""
+
+    array: xr.DataArray
+    """Any order of dimensions; backed by memory, a file or Dask."""
+    dims: tuple[str, str, str]
+    """What the array calls its dimensions `(band, y, x)`."""
+    nodata: tuple[float | None, ...]
+    scale: tuple[float, ...]
+    offset: tuple[float, ...]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """`(bands, H, W)`."""
+        band, y, x = (self.array.sizes[dim] for dim in self.dims)
+        return band, y, x
+
+    def read(self, y: slice, x: slice) -> NDArray[np.float32]:
+        """Return `(bands, h, w)` float32 physical values, NaN where invalid."""
+        region = self.array.isel({self.dims[1]: y, self.dims[2]: x}).compute(scheduler="synchronous")
+        return to_physical(region.transpose(*self.dims).values, self.nodata, self.scale, self.offset)
+
+
+def scene_from_arrays(
+    arrays: Mapping[str, xr.DataArray], scene_id: str = "memory", properties: Mapping[str, Any] | None = None
+) -> Scene:
+    """Return a scene whose inputs are georeferenced arrays, such as rioxarray gives.
+
+    Sentinel, scale and offset are taken from the arrays' attributes (`_FillValue`, `scale_factor`,
+    `add_offset`) unless xarray has applied them already.
+
+    Parameters
+    ----------
+    arrays
+        By input name, `(y, x)` or with one more dimension for the bands, with a CRS (`.rio.write_crs`).
+
+    Raises
+    ------
+    SceneError
+        If an array has no CRS, no regular north-up grid, or more dimensions.
+    """
+    inputs = {name: input_from_array(name, f"array {name!r}", array) for name, array in arrays.items()}
+    return Scene(id=scene_id, inputs=inputs, properties=dict(properties or {}))
+
+
+def input_from_array(
+    name: str, what: str, array: xr.DataArray, sources: tuple[SourceFile, ...] = ()
+) -> SceneInput:
+    """Return an array as an input; nothing is loaded.
+
+    Parameters
+    ----------
+    what
+        What the messages call the array.
+    """
+    if array.dtype.kind not in "biuf":
+        raise SceneError(f"{what} holds {array.dtype} values: give integers or real numbers")
+    array, dims = _with_bands(what, array)
+    geobox = _grid(what, array, dims)
+    bands = _names(array, dims[0])
+    storage = _storage(array, len(bands))
+    decoded = "dtype" in array.encoding and array.dtype != np.dtype(array.encoding["dtype"])
+    n = len(bands)
+    reader = ArrayReader(
+        array=array.drop_vars(array.coords).drop_attrs(),
+        dims=dims,
+        nodata=(None if decoded else storage.nodata,) * n,
+        scale=(1.0,) * n if decoded else per_band(storage.scale, n),
+        offset=(0.0,) * n if decoded else per_band(storage.offset, n),
+    )
+    data, geobox = north_up(lazy_bands(reader, bands), geobox)
+    return SceneInput(name=name, data=data, geobox=geobox, storage=storage, bands=bands, sources=sources)
+
+
+def per_band(values: Sequence[float], n: int) -> tuple[float, ...]:
+    """Return one number for each of `n` bands."""
+    return tuple(values) if len(values) == n else tuple(values[:1]) * n
+
+
+def _with_bands(what: str, array: xr.DataArray) -> tuple[xr.DataArray, tuple[str, str, str]]:
+    """Bring the array to three dimensions and say what they are called."""
+    try:
+        y, x = array.rio.y_dim, array.rio.x_dim
+    except RioXarrayError as error:
+        raise SceneError(
+            f"{what} has the dimensions {_listed(array.dims)}: two must be called y and x (or lat and lon)"
+        ) from error
+    rest = [dim for dim in array.dims if dim not in (y, x)]
+    single = [dim for dim in rest if array.sizes[dim] == 1 and dim != "band"]
+    several = [dim for dim in rest if dim not in single]
+    if len(several) > 1 or any(np.issubdtype(array[dim].dtype, np.datetime64) or dim == "time" for dim in several):
+        raise SceneError(
+            f"{what} has the dimensions {_listed(array.dims)}: select one time, so that only bands, y and x are left"
+        )
+    array = array.isel(dict.fromkeys(single, 0), drop=True)
+    if 0 in array.shape:
+        raise SceneError(f"{what} is empty, its shape is {array.shape}: give an array with pixels")
+    band = several[0] if several else "band"
+    return (array if several else array.expand_dims(band)), (str(band), str(y), str(x))
+
+
+def _listed(names: Sequence[Any]) -> str:
+    return ", ".join(map(str, names))
+
+
+def _grid(what: str, array: xr.DataArray, dims: tuple[str, str, str]) -> GeoBox:
+    shape = (array.sizes[dims[1]], array.sizes[dims[2]])
+    for dim in dims[1:]:
+        steps = np.diff(array[dim].values) if dim in array.coords else np.array([])
+        if steps.size and np.abs(steps - steps.mean()).max() > SHEAR_PX * abs(steps.mean()):
+            raise SceneError(f"{what} has unevenly spaced coordinates {dim}: interpolate it onto a regular grid first")
+    try:
+        crs, affine = array.rio.crs, array.rio.transform()
+    except Exception as error:  # rioxarray passes on whatever PROJ and pyproj raise
+        raise SceneError(f"{what} has a coordinate reference system that cannot be understood: {error}") from error
+    return checked_grid(what, crs, affine, shape)
+
+
+def _names(array: xr.DataArray, band: str) -> tuple[str, ...]:
+    """Names from the band coordinate or, as rioxarray writes them, from `long_name`; else numbers from 1 on."""
+    n = array.sizes[band]
+    told = array.attrs.get("long_name")
+    if isinstance(told, (tuple, list)) and len(told) == n:
+        return tuple(map(str, told))
+    if band in array.coords and array[band].dtype.kind in "OUT":
+        return tuple(map(str, array[band].values))
+    return tuple(str(k) for k in range(1, n + 1))
+
+
+def _storage(array: xr.DataArray, n: int) -> Storage:
+    """What attributes say of stored values, and `encoding` of values that xarray has decoded."""
+    said = {**array.attrs, **array.encoding}
+    dtype = np.dtype(said.get("dtype") or array.dtype)
+    nodata = array.rio.encoded_nodata if array.rio.encoded_nodata is not None else array.rio.nodata
+    return Storage(
+        dtype=dtype.name,
+        nodata=None if nodata is None else float(nodata),
+        scale=_numbers(said.get("scale_factor"), 1.0, n),
+        offset=_numbers(said.get("add_offset"), 0.0, n),
+        masked=dtype.kind == "f",
+    )
+
+
+def _numbers(said: Any, default: float, n: int) -> tuple[float, ...]:
+    numbers = np.atleast_1d(default if said is None else said).astype(float)
+    return tuple(numbers.tolist()) if numbers.size in (1, n) else (default,)

@@ -1,0 +1,77 @@
+"""Which grids are taken: north up, or south up and turned; anything else is refused with the remedy."""
+
+from typing import Any
+
+import xarray as xr
+from affine import Affine
+from odc.geo.crs import CRS
+from odc.geo.geobox import GeoBox
+
+from rsmtl.errors import SceneError
+
+SHEAR_PX = 1e-3
+"""Rotation that moves no corner of the scene by more than this is rounding noise."""
+
+SAME_PX = 1e-6
+"""Corners closer than this, in pixels, are the same place: rounding of decimal transforms, nothing more."""
+
+
+def checked_grid(what: str, crs: Any, affine: Affine, shape: tuple[int, int]) -> GeoBox:
+    """Return the grid of a raster, whose rows may run south to north.
+
+    Parameters
+    ----------
+    what
+        What the messages call it: a path or a URL, in quotes.
+    crs
+        Anything that odc-geo takes for a CRS; None and an empty CRS are refused.
+    shape
+        `(H, W)`.
+
+    Raises
+    ------
+    SceneError
+        If there is no CRS or no affine transform, or if the grid is rotated, sheared or mirrored.
+    """
+    if not crs:
+        raise SceneError(
+            f"{what} has no coordinate reference system: assign the right one, for example with "
+            "`gdal_translate -a_srs EPSG:32631 -a_ullr ULX ULY LRX LRY IN OUT`"
+        )
+    if affine.is_identity:
+        raise SceneError(
+            f"{what} has no affine transform from pixels to coordinates: assign one with `gdal_translate -a_ullr`"
+        )
+    height, width = shape
+    if abs(affine.b) * height > SHEAR_PX * abs(affine.a) or abs(affine.d) * width > SHEAR_PX * abs(affine.e):
+        raise SceneError(f"{what} lies on a rotated or sheared grid: resample it north up, for example with `gdalwarp`")
+    if affine.a <= 0:
+        raise SceneError(f"{what} has columns that run east to west: resample it north up, for example with `gdalwarp`")
+    try:
+        known = CRS(crs)
+    except Exception as error:  # odc-geo passes on whatever PROJ and pyproj raise
+        raise SceneError(f"{what} has a coordinate reference system that PROJ does not understand: {error}") from error
+    return GeoBox((height, width), Affine(affine.a, 0, affine.c, 0, affine.e, affine.f), known)
+
+
+def north_up(data: xr.DataArray, geobox: GeoBox) -> tuple[xr.DataArray, GeoBox]:
+    """Turn rows that run south to north, lazily; the pixels stay where they are on the ground."""
+    affine = geobox.affine
+    if affine.e < 0:
+        return data, geobox
+    height = geobox.shape[0]
+    turned = Affine(affine.a, 0, affine.c, 0, -affine.e, affine.f + height * affine.e)
+    return data.isel(y=slice(None, None, -1)), GeoBox(geobox.shape, turned, geobox.crs)
+
+
+def same_grid(one: GeoBox, other: GeoBox) -> bool:
+    """Return whether two grids are the same, up to a shift of any corner by 1e-6 pixels."""
+    return one.shape == other.shape and one.crs == other.crs and shift_px(one, other) <= SAME_PX
+
+
+def shift_px(one: GeoBox, other: GeoBox) -> float:
+    """Return how far the corners of two grids of one size and CRS lie apart, in pixels of the second; the largest."""
+    height, width = other.shape
+    to_other = ~other.affine * one.affine
+    corners = [(0, 0), (width, 0), (0, height), (width, height)]
+    return max(abs(a - b) for corner in corners for a, b in zip(to_other * corner, corner, strict=True))

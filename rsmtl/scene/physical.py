@@ -1,0 +1,49 @@
+"""From the numbers a file stores to the physical values the rest of the package works with."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def to_physical(
+    stored: NDArray[np.generic],
+    nodata: Sequence[float | None],
+    scale: Sequence[float],
+    offset: Sequence[float],
+) -> NDArray[np.float32]:
+    """Return `stored × scale + offset` band by band, NaN where a band holds its sentinel.
+
+    float32 holds integers up to 2^24 exactly, so every 8 and 16 bit value survives; larger 32 and 64 bit
+    integers and doubles are rounded to the nearest float32 (relative error at most 6e-8). The sentinel is
+    compared before rounding, and scaling is done in float64.
+
+    Parameters
+    ----------
+    stored
+        `(bands, H, W)` of any real dtype. NaN stays NaN.
+    nodata, scale, offset
+        One entry per band; a sentinel that the dtype cannot hold matches nothing.
+    """
+    with np.errstate(over="ignore"):  # a double beyond float32 becomes inf, which is not valid either
+        values = stored.astype(np.float32)
+        for band, (a, b) in enumerate(zip(scale, offset, strict=True)):
+            if a != 1.0 or b != 0.0:
+                values[band] = stored[band].astype(np.float64) * a + b
+    for band, sentinel in enumerate(nodata):
+        matchable = _as_stored(sentinel, stored.dtype)
+        if matchable is not None:
+            np.putmask(values[band], stored[band] == matchable, np.float32(np.nan))
+    return values
+
+
+def _as_stored(sentinel: float | None, dtype: np.dtype[np.generic]) -> np.generic | None:
+    """Return the sentinel as a number of `dtype`, or None if no pixel can equal it."""
+    if sentinel is None or np.isnan(sentinel):
+        return None
+    if dtype.kind == "f":
+        return dtype.type(sentinel)
+    info = np.iinfo(dtype) if dtype.kind in "iu" else None
+    if info is None or sentinel != int(sentinel) or not info.min <= sentinel <= info.max:
+        return None
+    return dtype.type(int(sentinel))

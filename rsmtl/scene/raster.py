@@ -1,0 +1,273 @@
+"""Rasters that GDAL reads: GeoTIFF, COG, JPEG 2000, VRT and the like, on the disk or behind a URL."""
+
+import threading
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import NotGeoreferencedWarning
+from rasterio.io import DatasetReader
+from rasterio.windows import Window
+
+from rsmtl.errors import RunError, SceneError
+from rsmtl.scene.grid import checked_grid, north_up
+from rsmtl.scene.lazy import lazy_bands
+from rsmtl.scene.physical import to_physical
+from rsmtl.scene.scene import SceneInput, Storage
+from rsmtl.scene.sources import is_remote, local_path, source_file
+
+BLOCK_CACHE_BYTES = 64 * 2**20
+"""GDAL's cache of decoded blocks, for the whole process; its own default, 5 % of the machine's memory, would let
+a worker's memory grow with the scene."""
+
+GDAL_ENV: dict[str, Any] = {
+    "GDAL_CACHEMAX": BLOCK_CACHE_BYTES,
+    "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",  # look for side files by name, do not list the folder
+    "GDAL_HTTP_CONNECTTIMEOUT": 10,
+    "GDAL_HTTP_TIMEOUT": 60,
+    "GDAL_HTTP_MAX_RETRY": 3,
+    "GDAL_HTTP_RETRY_DELAY": 0.5,
+}
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What a STAC item says about a band; it outranks what the file says, None leaves it to the file."""
+
+    name: str | None = None
+    nodata: float | None = None
+    scale: float | None = None
+    offset: float | None = None
+
+
+@dataclass(frozen=True)
+class RasterReader:
+    """Reads regions of a raster. Every thread has a file handle of its own, as GDAL demands."""
+
+    href: str
+    size: tuple[int, int]
+    """`(H, W)`."""
+    bands: tuple[int, ...]
+    """The file's band numbers, from 1 on."""
+    dtype: str
+    nodata: tuple[float | None, ...]
+    scale: tuple[float, ...]
+    offset: tuple[float, ...]
+    masks: tuple[int, ...] = ()
+    """Bands whose GDAL mask is read: one for a mask of all bands, else all, or none."""
+    alpha: int | None = None
+    _handles: threading.local = field(default_factory=threading.local, repr=False, compare=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        values = (self.href, self.size, self.bands, self.dtype, self.nodata, self.scale, self.offset)
+        return RasterReader, (*values, self.masks, self.alpha)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """`(bands, H, W)`."""
+        return (len(self.bands), *self.size)
+
+    def read(self, y: slice, x: slice) -> NDArray[np.float32]:
+        """Return `(bands, h, w)` float32 physical values, NaN where invalid.
+
+        Raises
+        ------
+        RunError
+            If the file cannot be read there.
+        """
+        window = Window.from_slices(y, x)
+        try:
+            with rasterio.Env(**GDAL_ENV):
+                dataset = self._dataset()
+                stored = dataset.read(list(self.bands), window=window, out_dtype=self.dtype)
+                valid = [dataset.read_masks(list(self.masks), window=window)] if self.masks else []
+                if self.alpha is not None:
+                    valid.append(dataset.read([self.alpha], window=window))
+        except Exception as error:  # rasterio lets exceptions of GDAL's through that share no base class
+            raise RunError(
+                f"'{self.href}' cannot be read at rows {y.start} to {y.stop}, columns {x.start} to {x.stop} "
+                f"({_reason(error)}): the file is damaged or its server does not answer"
+            ) from error
+        values = to_physical(stored, self.nodata, self.scale, self.offset)
+        for mask in valid:
+            np.putmask(values, np.broadcast_to(mask == 0, values.shape), np.float32(np.nan))
+        return values
+
+    def _dataset(self) -> DatasetReader:
+        if not hasattr(self._handles, "dataset"):
+            self._handles.dataset = rasterio.open(self.href, sharing=False)
+        return self._handles.dataset  # type: ignore[no-any-return]
+
+
+def open_raster(
+    name: str, href: str, bands: Sequence[str] | None = None, declared: Sequence[Declared] = ()
+) -> SceneInput:
+    """Open a raster as an input of a scene; no pixel is read.
+
+    The attributes of its `data` are the file's tags, and `n_file_bands`, which counts alpha too.
+
+    Parameters
+    ----------
+    bands
+        Names (descriptions, colours) or numbers from 1 on of the bands wanted, in order. None takes all but alpha.
+
+    declared
+        One entry per band of the file, with or without alpha.
+
+    Raises
+    ------
+    SceneError
+        If the file is missing, is no raster, holds complex numbers or colour-table indices, has no such band,
+        does not lie on a grid that can be taken, or has other bands than declared.
+    """
+    what = f"'{href}'"
+    if not is_remote(href) and not href.startswith("/vsi") and not local_path(href).exists():
+        raise SceneError(f"{what} does not exist: give the path of a raster, a Zarr store or a STAC JSON file")
+    try:
+        with rasterio.Env(**GDAL_ENV), warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # refused below, with the remedy
+            with rasterio.open(href, sharing=False) as dataset:
+                return _describe(name, href, dataset, bands, declared)
+    except SceneError:
+        raise
+    except Exception as error:  # rasterio lets exceptions of GDAL's through that share no base class
+        raise SceneError(
+            f"{what} cannot be opened as a raster ({_reason(error)}): give a GeoTIFF, a COG or another "
+            "undamaged file that GDAL reads"
+        ) from error
+
+
+def _describe(
+    name: str, href: str, dataset: DatasetReader, wanted: Sequence[str] | None, declared: Sequence[Declared]
+) -> SceneInput:
+    what = f"'{href}'"
+    _check_values(what, dataset)
+    geobox = _grid(what, dataset)
+    known = _by_band(what, dataset, declared)
+    names = _choose(what, dataset, wanted, known)
+    reader = _reader(href, dataset, tuple(names), known)
+    data, geobox = north_up(lazy_bands(reader, tuple(names.values())), geobox)
+    return SceneInput(
+        name=name,
+        data=data.assign_attrs(dataset.tags(), n_file_bands=dataset.count),
+        geobox=geobox,
+        storage=Storage(
+            dtype=reader.dtype,
+            nodata=reader.nodata[0] if len(set(reader.nodata)) == 1 else None,
+            scale=one_or_all(reader.scale),
+            offset=one_or_all(reader.offset),
+            masked=bool(reader.masks) or reader.alpha is not None or len(set(reader.nodata)) > 1
+            or np.dtype(reader.dtype).kind == "f",
+        ),
+        bands=tuple(names.values()),
+        sources=(source_file(href),),
+    )
+
+
+def _check_values(what: str, dataset: DatasetReader) -> None:
+    if dataset.count == 0:
+        inner = ", ".join(dataset.subdatasets[:8]) or "none"
+        raise SceneError(f"{what} holds no bands of its own: name one of its subdatasets instead ({inner})")
+    if any(dtype.startswith("complex") for dtype in dataset.dtypes):
+        raise SceneError(f"{what} holds complex numbers: compute the amplitude, or another real quantity, first")
+    if ColorInterp.palette in dataset.colorinterp:
+        raise SceneError(
+            f"{what} holds indices into a colour table, not values: turn them into red, green and blue with "
+            "`gdal_translate -expand rgb`"
+        )
+
+
+def _grid(what: str, dataset: DatasetReader) -> GeoBox:
+    if dataset.transform.is_identity and dataset.gcps[0]:
+        raise SceneError(f"{what} is located by ground control points only: put it on a grid with `gdalwarp` first")
+    if dataset.transform.is_identity and dataset.rpcs:
+        raise SceneError(f"{what} is located by RPCs only: orthorectify it with `gdalwarp -rpc` first")
+    return checked_grid(what, dataset.crs, dataset.transform, dataset.shape)
+
+
+def _by_band(what: str, dataset: DatasetReader, declared: Sequence[Declared]) -> dict[int, Declared]:
+    """Match what is declared to the bands that hold values, by their numbers in the file."""
+    alpha = _alpha(dataset)
+    bands = [k for k in dataset.indexes if k != alpha]
+    if not bands:
+        raise SceneError(f"{what} holds nothing but an alpha band: give a raster with values")
+    if len(declared) == dataset.count:
+        return {k: declared[k - 1] for k in bands}
+    if len(declared) == len(bands):
+        return dict(zip(bands, declared, strict=True))
+    if any(d.nodata is not None or d.scale is not None or d.offset is not None for d in declared):
+        raise SceneError(
+            f"{what} holds {dataset.count} bands but its STAC item gives nodata, scale or offset of "
+            f"{len(declared)}: correct the item"
+        )
+    return {k: Declared() for k in bands}
+
+
+def _choose(
+    what: str, dataset: DatasetReader, wanted: Sequence[str] | None, known: Mapping[int, Declared]
+) -> dict[int, str]:
+    """Return the names of the bands to read by their numbers, in the order wanted."""
+    there = {k: known[k].name or _band_name(dataset, k) for k in known}
+    if wanted is None:
+        return there
+    by_name = {n.lower(): k for k, n in reversed(there.items())} | {str(k): k for k in there}
+    missing = [n for n in wanted if n.lower() not in by_name]
+    if missing:
+        listed = ", ".join(str(k) if n == str(k) else f"{k} ({n})" for k, n in there.items())
+        raise SceneError(f"{what} has no band {', '.join(missing)}: it has {listed}")
+    return {by_name[n.lower()]: there[by_name[n.lower()]] for n in wanted}
+
+
+def _alpha(dataset: DatasetReader) -> int | None:
+    return next((k for k, c in enumerate(dataset.colorinterp, start=1) if c is ColorInterp.alpha), None)
+
+
+def _band_name(dataset: DatasetReader, band: int) -> str:
+    color = dataset.colorinterp[band - 1]
+    shown = color.name if color in (ColorInterp.red, ColorInterp.green, ColorInterp.blue) else str(band)
+    return dataset.descriptions[band - 1] or shown
+
+
+def _reader(
+    href: str, dataset: DatasetReader, bands: tuple[int, ...], known: Mapping[int, Declared]
+) -> RasterReader:
+    def pick(said: float | None, of_file: float | None) -> float | None:
+        return of_file if said is None else said
+
+    return RasterReader(
+        href=href,
+        size=dataset.shape,
+        bands=bands,
+        dtype=np.result_type(*(dataset.dtypes[k - 1] for k in bands)).name,
+        nodata=tuple(pick(known[k].nodata, dataset.nodatavals[k - 1]) for k in bands),
+        scale=tuple(pick(known[k].scale, dataset.scales[k - 1]) or 1.0 for k in bands),
+        offset=tuple(pick(known[k].offset, dataset.offsets[k - 1]) or 0.0 for k in bands),
+        masks=_masks(dataset, bands),
+        alpha=_alpha(dataset),
+    )
+
+
+def _masks(dataset: DatasetReader, bands: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the bands whose GDAL mask says more than sentinel and alpha do."""
+    flags = [dataset.mask_flag_enums[k - 1] for k in bands]
+    plain = {MaskFlags.all_valid, MaskFlags.nodata, MaskFlags.alpha}
+    if all(plain.intersection(f) for f in flags):
+        return ()
+    return bands[:1] if all(MaskFlags.per_dataset in f for f in flags) else bands
+
+
+def one_or_all(values: Sequence[float]) -> tuple[float, ...]:
+    """Return one number if all are the same, else all."""
+    return tuple(values[:1]) if len(set(values)) == 1 else tuple(values)
+
+
+def _reason(error: Exception) -> str:
+    """The last line of what GDAL said; rasterio hides it behind 'see previous exception'."""
+    said = str(error.__cause__ or error).strip().splitlines()
+    return said[-1] if said else type(error).__name__

@@ -1,0 +1,67 @@
+"""What tells whether a file has changed since a scene was opened."""
+
+import hashlib
+import os
+from pathlib import Path
+from urllib.parse import urlparse
+
+import fsspec
+
+from rsmtl.scene.scene import SourceFile
+
+ZARR_METADATA = ("zarr.json", ".zmetadata", ".zgroup", ".zarray", ".zattrs")
+
+
+def is_remote(href: str) -> bool:
+    """Return whether a path is a URL of something that is not a local file."""
+    return urlparse(href).scheme not in ("", "file") and "://" in href
+
+
+def local_path(href: str) -> Path:
+    """Return the path of a local file, given as a path or as a `file://` URL."""
+    parsed = urlparse(href)
+    return Path(parsed.path if parsed.scheme == "file" else href)
+
+
+def source_file(href: str) -> SourceFile:
+    """Return size and version of a file, a Zarr store or a URL.
+
+    A local file's version is its modification time in ns. A local Zarr store's is the newest modification time
+    in it and a hash of its metadata, and its size that of all its files. A URL's is its etag, last-modified or
+    checksum. What cannot be found out is left empty: an object in a private bucket, a store behind http.
+    """
+    if is_remote(href):
+        return _remote(href)
+    path = local_path(href)
+    try:
+        if path.is_dir():
+            return _local_zarr(href, path)
+        stat = path.stat()
+    except OSError:
+        return SourceFile(href)  # a path of GDAL's own, such as `/vsizip/…`
+    return SourceFile(href, stat.st_size, str(stat.st_mtime_ns))
+
+
+def _local_zarr(href: str, store: Path) -> SourceFile:
+    digest, total, newest = hashlib.sha256(), 0, 0
+    for folder, folders, names in os.walk(store):
+        folders.sort()
+        for name in sorted(names):
+            path = Path(folder, name)
+            stat = path.stat()
+            total, newest = total + stat.st_size, max(newest, stat.st_mtime_ns)
+            if name in ZARR_METADATA:
+                digest.update(path.relative_to(store).as_posix().encode())
+                digest.update(path.read_bytes())
+    return SourceFile(href, total, f"{newest}-{digest.hexdigest()[:16]}")
+
+
+def _remote(href: str) -> SourceFile:
+    try:
+        system, path = fsspec.core.url_to_fs(href)
+        info = system.info(path)
+    except Exception:  # each file system raises what it likes; a scene is not refused for want of an etag
+        return SourceFile(href)
+    known = ("ETag", "etag", "Last-Modified", "LastModified", "Content-MD5", "Digest", "mtime")
+    version = next((str(info[key]) for key in known if info.get(key)), "")
+    return SourceFile(href, info.get("size"), version)

@@ -1,0 +1,55 @@
+"""Zarr stores, v2 and v3: georeferenced variables, each an input or a band of one."""
+
+import warnings
+
+import xarray as xr
+import zarr
+
+from rsmtl.errors import SceneError
+from rsmtl.scene.arrays import input_from_array
+from rsmtl.scene.scene import SceneInput
+from rsmtl.scene.sources import ZARR_METADATA, is_remote, local_path, source_file
+
+
+def is_zarr(href: str) -> bool:
+    """Return whether a path or URL names a Zarr store or a group of one."""
+    if is_remote(href):
+        return ".zarr" in href
+    path = local_path(href)
+    return path.suffix == ".zarr" or (path.is_dir() and any((path / name).exists() for name in ZARR_METADATA))
+
+
+def open_zarr(href: str) -> dict[str, SceneInput]:
+    """Open each variable of a Zarr group that lies on a map, by name; no pixel is read.
+
+    A variable has its CRS in the encoding that rioxarray and GDAL use (`grid_mapping`, `spatial_ref`).
+    Sentinel, scale and offset are decoded by xarray.
+
+    Raises
+    ------
+    SceneError
+        If there is no such store, it holds no variable with y and x, or one does not lie on a grid that can
+        be taken.
+    """
+    what = f"'{href}'"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # not consolidated: slower, not worse
+            found = xr.open_dataset(
+                href, engine="zarr", chunks=None, cache=False, decode_coords="all", decode_times=False
+            )
+    except Exception as error:  # zarr, fsspec and xarray raise what they like
+        raise SceneError(f"{what} cannot be opened as a Zarr store ({error}): give a store that zarr reads") from error
+    maps = {str(name): array for name, array in found.data_vars.items() if array.ndim >= 2}
+    if not maps:
+        groups = ", ".join(f"'{href.rstrip('/')}/{name}'" for name in _groups(href)) or "none"
+        raise SceneError(f"{what} holds no array with y and x: name one of its groups instead ({groups})")
+    source = (source_file(href),)
+    return {name: input_from_array(name, f"{what}, variable {name!r},", array, source) for name, array in maps.items()}
+
+
+def _groups(href: str) -> list[str]:
+    try:
+        return sorted(zarr.open_group(href, mode="r").group_keys())
+    except Exception:  # only to make a message more helpful
+        return []

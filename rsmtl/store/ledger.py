@@ -1,0 +1,229 @@
+"""The ledger of a run: its fingerprint, which chunks are finished, and the sums that travel between them.
+
+It is files in the product's folder, each written whole or not at all, so that a crash leaves it readable:
+
+- `ledger/fingerprint.json`: named parts of everything that can change a bit of the product;
+- `ledger/chunks/<row>-<col>.json`: one mark per finished chunk, written after its shards are on the disk;
+- `ledger/partials/<row>-<col>.npz`: a chunk's weighted sums until its neighbours have taken them.
+"""
+
+import hashlib
+import json
+import shutil
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rsmtl.errors import ResumeError
+from rsmtl.store.folder import (
+    FINGERPRINT_NAME,
+    ITEM_NAME,
+    LEDGER_NAME,
+    disk_errors,
+    is_part,
+    remove_product,
+    replacing,
+    sweep,
+)
+
+_SHOWN = 60
+"""Characters of a differing value that a message shows."""
+
+ChunkIndex = tuple[int, int]
+"""Row and column of a chunk."""
+
+
+@dataclass(frozen=True)
+class ChunkRecord:
+    """What is known of a finished chunk."""
+
+    windows_run: int
+    windows_skipped: int
+    """Windows without a valid pixel."""
+    seconds: Mapping[str, float]
+    """By stage."""
+    sha256: Mapping[str, str]
+    """`content_hash` of the chunk's shard of each output."""
+
+
+def fingerprint_digest(fingerprint: Mapping[str, Any]) -> str:
+    """Return the sha256 of a fingerprint, independent of the order of its parts."""
+    return hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()
+
+
+class Ledger:
+    """The ledger in a product's folder; any number of processes may use it, each for chunks of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._root = folder / LEDGER_NAME
+
+    def open(self, fingerprint: Mapping[str, Any], *, resume: bool = False, overwrite: bool = False) -> None:
+        """Begin a run, or take up one that was interrupted. Called once, before any chunk.
+
+        Parameters
+        ----------
+        fingerprint
+            Named parts, JSON values, that decide every bit of the product.
+        resume
+            Keep what an interrupted run with the same fingerprint has finished.
+        overwrite
+            Remove what stands.
+
+        Raises
+        ------
+        ResumeError
+            If the folder holds a run and neither resuming nor overwriting was asked for, or one with another
+            fingerprint, or files that no run of this program made.
+        RunError
+            If the folder cannot be written.
+        """
+        with disk_errors(self.folder):
+            if overwrite and (self._root / FINGERPRINT_NAME).exists():
+                remove_product(self.folder)
+            self._check(fingerprint, resume)
+            for name in ("chunks", "partials"):
+                (self._root / name).mkdir(parents=True, exist_ok=True)
+                sweep(self._root / name)
+            sweep(self.folder)
+            sweep(self._root)
+        _write_json(self._root / FINGERPRINT_NAME, fingerprint)
+
+    def fingerprint(self) -> dict[str, Any] | None:
+        """Return the fingerprint of the run that the folder holds; None if there is none that can be read."""
+        return _read_json(self._root / FINGERPRINT_NAME)
+
+    def mark_done(self, chunk: ChunkIndex, record: ChunkRecord) -> None:
+        """Say that a chunk is finished; only after its shards are written."""
+        _write_json(self._mark(chunk), asdict(record))
+
+    def done(self) -> dict[ChunkIndex, ChunkRecord]:
+        """Return the finished chunks; a mark that cannot be read counts as absent."""
+        found = {}
+        for path in (self._root / "chunks").glob("*-*.json"):
+            record = _read_record(path)
+            if record is not None:
+                row, col = path.stem.split("-")
+                found[int(row), int(col)] = record
+        return found
+
+    def write_partial(self, chunk: ChunkIndex, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Keep the sums of a chunk for its neighbours; replaces what stands.
+
+        They are not forced to the disk: after a power cut a broken file is found by its checksums, and the
+        chunk is computed again.
+        """
+        path = self._partial(chunk)
+        with replacing(path, sync=False) as part, part.open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+
+    def read_partial(self, chunk: ChunkIndex, names: Sequence[str]) -> dict[str, NDArray[Any]] | None:
+        """Return the named sums of a chunk, reading no others; None if they are absent or damaged."""
+        try:
+            with np.load(self._partial(chunk), allow_pickle=False) as archive:
+                found = {name: archive[name] for name in names}
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+            return None
+        return found if all(isinstance(array, np.ndarray) for array in found.values()) else None
+
+    def has_partial(self, chunk: ChunkIndex) -> bool:
+        """Whether the sums of a chunk are there, and their file whole from end to end."""
+        return zipfile.is_zipfile(self._partial(chunk))
+
+    def drop_partial(self, chunk: ChunkIndex) -> None:
+        """Remove the sums of a chunk; nothing happens if there are none."""
+        self._partial(chunk).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """End a finished run: the marks stay, as its record, the travelling sums go."""
+        shutil.rmtree(self._root / "partials", ignore_errors=True)
+
+    def _check(self, asked: Mapping[str, Any], resume: bool) -> None:
+        if not (self._root / FINGERPRINT_NAME).exists():
+            self._check_empty()
+            shutil.rmtree(self._root, ignore_errors=True)  # marks without a fingerprint belong to nobody
+            return
+        standing = self.fingerprint()
+        if standing is None:
+            raise ResumeError(
+                f"{self.folder} holds a run whose fingerprint is damaged, so that nothing can be said of it; "
+                "add --overwrite to start anew"
+            )
+        differing = list(_differences(standing, asked))
+        if differing:
+            raise ResumeError(
+                f"{self.folder} holds another run: {'; '.join(differing)}; run with what it was begun with, "
+                "give another output folder, or add --overwrite to start anew"
+            )
+        if not resume:
+            if (self.folder / ITEM_NAME).exists():
+                raise ResumeError(f"{self.folder} holds a finished product; add --overwrite to make it anew")
+            raise ResumeError(
+                f"{self.folder} holds an unfinished run; add --resume to finish it "
+                "or --overwrite to start anew"
+            )
+
+    def _check_empty(self) -> None:
+        """Refuse a folder with files of others: a product would mix with them."""
+        if not self.folder.exists():
+            return
+        strangers = sorted(p.name for p in self.folder.iterdir() if p.name != LEDGER_NAME and not is_part(p))
+        if strangers:
+            raise ResumeError(
+                f"{self.folder} holds files that no run of rsmtl made, such as {strangers[0]!r}; "
+                "give another output folder"
+            )
+
+    def _mark(self, chunk: ChunkIndex) -> Path:
+        return self._root / "chunks" / f"{chunk[0]}-{chunk[1]}.json"
+
+    def _partial(self, chunk: ChunkIndex) -> Path:
+        return self._root / "partials" / f"{chunk[0]}-{chunk[1]}.npz"
+
+
+def _differences(standing: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[str]:
+    """Name each part of two fingerprints that differs, with both values."""
+    was, now = dict(_leaves(standing)), dict(_leaves(asked))
+    for name in dict.fromkeys((*was, *now)):
+        if was.get(name) != now.get(name):
+            yield f"{name} was {_shorten(was.get(name))} and is {_shorten(now.get(name))}"
+
+
+def _leaves(parts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in parts.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", json.dumps(value, sort_keys=True)
+
+
+def _shorten(text: str | None) -> str:
+    if text is None:
+        return "absent"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    with replacing(path) as part:
+        part.write_text(json.dumps(value, indent=1), encoding="utf-8")
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _read_record(path: Path) -> ChunkRecord | None:
+    try:
+        return ChunkRecord(**(_read_json(path) or {}))
+    except TypeError:
+        return None

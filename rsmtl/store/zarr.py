@@ -1,0 +1,234 @@
+"""The product's Zarr v3 store: a group per GSD, an array per output, a shard per chunk."""
+
+import hashlib
+import shutil
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+import zarr
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from odc.geo.xr import xr_coords
+from zarr.codecs import BloscCodec
+
+from rsmtl.errors import PlanError, RunError
+from rsmtl.store.folder import STORE_NAME, disk_errors, fsync, temporary
+from rsmtl.store.grid import output_geobox
+from rsmtl.store.output import Output
+
+_INNER_PX = 384
+"""Edge aimed at (between 256 and 512) for a shard's inner chunks: what a reader decodes to get one pixel."""
+
+
+def group_name(geobox: GeoBox) -> str:
+    """Return a grid's name: its GSD in the unit of its CRS (`10m`, `2.5m`, `0.0001deg`, `2x1m`)."""
+    assert geobox.crs is not None
+    sizes = [f"{abs(size):.6g}" for size in (geobox.resolution.x, geobox.resolution.y)]
+    unit = str(geobox.crs.units[0])
+    short = {"metre": "m", "meter": "m", "degrees_north": "deg"}.get(unit, unit.replace(" ", "_"))
+    return "x".join(dict.fromkeys(sizes)) + short
+
+
+def create_store(folder: Path, outputs: Sequence[Output], reference: GeoBox, chunk_px: int) -> None:
+    """Create the product's store in `folder`: metadata and coordinates only, every pixel nodata.
+
+    A store that stands is left as it is, so that a resumed run may call this too. A new one appears when it
+    is complete.
+
+    Parameters
+    ----------
+    reference
+        Reference grid of the scene.
+    chunk_px
+        Edge of a chunk in reference pixels; an output's shard is the same ground in its own pixels.
+
+    Raises
+    ------
+    PlanError
+        If a chunk is not a whole number of pixels of some output.
+    RunError
+        If the store cannot be written.
+    """
+    path = folder / STORE_NAME
+    if path.exists():
+        return
+    groups = defaultdict(list)
+    for output in outputs:
+        groups[group_name(output_geobox(reference, output))].append(output)
+    with disk_errors(path), temporary(path) as part:
+        for name, members in groups.items():
+            _create_group(part, name, members, reference, chunk_px)
+        part.replace(path)
+
+
+def write_shard(folder: Path, output: Output, y0: int, x0: int, array: NDArray[Any]) -> str:
+    """Write one whole shard, the only unit that two writers never share, and return its `content_hash`.
+
+    The shard's file is on the disk when this returns; a reader sees the old one or the whole new one.
+
+    Parameters
+    ----------
+    y0, x0
+        First pixel of the shard in the output's own grid.
+    array
+        `(bands, H, W)` of the output's dtype: the shard, clipped at the scene's end.
+
+    Raises
+    ------
+    ValueError
+        If the region is not exactly one shard, or the array not of the output's dtype.
+    RunError
+        If the shard cannot be written.
+    """
+    location = _array_folder(folder, output.name)
+    edge = _check_whole_shard(_open(location, "r"), output.name, y0, x0, array)
+    _, height, width = array.shape
+    file = location / "c" / "0" / str(y0 // edge) / str(x0 // edge)
+    # Written in an array of its own and then moved: in place, zarr reads the old shard first (and stumbles
+    # on a broken one), and the new one would be seen before it is on the disk.
+    with disk_errors(file), temporary(folder / STORE_NAME) as scratch:
+        scratch.mkdir()
+        shutil.copy(location / "zarr.json", scratch)
+        _open(scratch, "r+")[:, y0 : y0 + height, x0 : x0 + width] = array
+        written = scratch / file.relative_to(location)
+        if written.exists():
+            fsync(written)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            written.replace(file)
+        else:  # zarr stores no file for a shard that is nodata throughout
+            file.unlink(missing_ok=True)
+    return content_hash(array)
+
+
+def read_region(folder: Path, output: Output, y: slice, x: slice) -> NDArray[Any]:
+    """Return `(bands, H, W)` of the stored values; what was never written is nodata."""
+    return np.asarray(_open(_array_folder(folder, output.name), "r")[:, y, x])
+
+
+def open_product(folder: Path) -> dict[str, xr.Dataset]:
+    """Open a product lazily: a georeferenced dataset per group, each array `(<name>_band, y, x)` as stored.
+
+    Values are not scaled or masked; `_FillValue`, `scale_factor` and `add_offset` are in the attributes.
+    """
+    path = folder / STORE_NAME
+    return {
+        name: xr.open_zarr(
+            path, group=name, consolidated=False, chunks=None, decode_coords="all", mask_and_scale=False
+        )
+        for name in sorted(zarr.open_group(path, mode="r"))
+    }
+
+
+def content_hash(array: NDArray[Any]) -> str:
+    """Return the sha256 of an array's dtype, shape and values, whatever their layout in memory or on disk."""
+    digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
+    digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _create_group(store: Path, name: str, outputs: list[Output], reference: GeoBox, chunk_px: int) -> None:
+    """Let xarray write the metadata of a group from a template whose pixels are never computed."""
+    geobox = output_geobox(reference, outputs[0])
+    template = xr.Dataset(coords=xr_coords(geobox))
+    encoding = {}
+    for output in outputs:
+        shape = (len(output.bands), *geobox.shape)
+        empty = da.zeros(shape, chunks=shape, dtype=output.dtype)
+        template[output.name] = ((f"{output.name}_band", "y", "x"), empty, _attributes(output))
+        encoding[output.name] = _encoding(output, chunk_px)
+    template.to_zarr(
+        store, group=name, mode="w-", zarr_format=3, consolidated=False, compute=False, encoding=encoding
+    )
+
+
+def _attributes(output: Output) -> dict[str, Any]:
+    """CF attributes of an output; rioxarray takes `long_name` for the descriptions of the bands."""
+    attributes: dict[str, Any] = {
+        "long_name": output.bands[0] if len(output.bands) == 1 else list(output.bands),
+        "description": output.description,
+        "head": output.head,
+        "grid_mapping": "spatial_ref",
+        **_linear("scale_factor", "band_scales", output.band_scale, 1.0),
+        **_linear("add_offset", "band_offsets", output.band_offset, 0.0),
+    }
+    if output.classes:
+        attributes["flag_values"] = list(range(len(output.classes)))
+        attributes["flag_meanings"] = " ".join("_".join(c.name.split()) for c in output.classes)
+        attributes["flag_colors"] = " ".join("#{:02x}{:02x}{:02x}".format(*c.color) for c in output.classes)
+    return attributes
+
+
+def _linear(cf_name: str, own_name: str, numbers: tuple[float, ...], neutral: float) -> dict[str, Any]:
+    """Return the CF attribute if all bands share a number; CF has none for bands that differ."""
+    if len(set(numbers)) > 1:
+        return {own_name: list(numbers)}
+    return {} if numbers[0] == neutral else {cf_name: numbers[0]}
+
+
+def _encoding(output: Output, chunk_px: int) -> dict[str, Any]:
+    edge = chunk_px * output.scale
+    if edge.denominator != 1:
+        raise PlanError(
+            f"a chunk of {chunk_px} reference pixels is {edge} pixels of {output.name!r} at scale "
+            f"{output.scale}, which is not a whole number: "
+            f"choose a window and an overlap whose difference is a multiple of {output.scale.denominator}"
+        )
+    shard, n_bands = edge.numerator, len(output.bands)
+    inner = _inner_edge(shard)
+    itemsize = np.dtype(output.dtype).itemsize
+    encoding: dict[str, Any] = {
+        "shards": (n_bands, shard, shard),
+        "chunks": (1, inner, inner),
+        "compressors": BloscCodec(
+            cname="zstd", clevel=1, typesize=itemsize, shuffle="noshuffle" if itemsize == 1 else "shuffle"
+        ),
+    }
+    if output.nodata is not None:
+        encoding["_FillValue"] = encoding["fill_value"] = np.dtype(output.dtype).type(output.nodata)
+    return encoding
+
+
+def _inner_edge(shard: int) -> int:
+    """Return the divisor of a shard's edge that is nearest to `_INNER_PX`, in ratio."""
+    divisors = [d for d in range(1, shard + 1) if shard % d == 0]
+    return min(divisors, key=lambda d: max(d / _INNER_PX, _INNER_PX / d))
+
+
+def _array_folder(folder: Path, name: str) -> Path:
+    """Find an array by its name alone, as names differ within a product."""
+    found = next((folder / STORE_NAME).glob(f"*/{name}/zarr.json"), None)
+    if found is None:
+        raise RunError(
+            f"{folder / STORE_NAME} holds no array {name!r}: it was removed, or another model's run made it; "
+            "run again with --overwrite"
+        )
+    return found.parent
+
+
+def _open(location: Path, mode: Literal["r", "r+"]) -> zarr.Array[Any]:
+    return zarr.open_array(location, mode=mode)
+
+
+def _check_whole_shard(target: zarr.Array[Any], name: str, y0: int, x0: int, array: NDArray[Any]) -> int:
+    """Refuse what is not exactly one shard; return the edge of a shard."""
+    assert target.shards is not None
+    edge = int(target.shards[-1])
+    n_bands, height, width = target.shape
+    if y0 % edge or x0 % edge:
+        raise ValueError(
+            f"a shard of {name!r} starts at multiples of {edge} pixels, got ({y0}, {x0}): "
+            "two writers would share one"
+        )
+    whole = (n_bands, min(edge, height - y0), min(edge, width - x0))
+    if array.shape != whole:
+        raise ValueError(
+            f"the shard of {name!r} at ({y0}, {x0}) has shape {whole}, got {array.shape}: write it whole"
+        )
+    if array.dtype != target.dtype:
+        raise ValueError(f"{name!r} is stored as {target.dtype}, got {array.dtype}")
+    return edge

@@ -1,0 +1,36 @@
+"""Which part of a scene holds an image when it is a slanted strip with a nodata collar around."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rsmtl.synthetic.noise import Index
+
+
+def footprint(rows: Index, columns: Index, height: int, width: int) -> NDArray[np.bool_]:
+    """Say which pixels lie within a slanted strip whose corners touch the scene's four edges.
+
+    The long edges lean by an eighth of the width, the short ones by a sixteenth of the height.
+
+    Parameters
+    ----------
+    rows, columns
+        `(H,)` and `(W,)` integers, counted from the scene's first pixel; beyond the scene nothing is said.
+    height, width
+        Of the scene, in the same pixels.
+
+    Returns
+    -------
+    NDArray[np.bool_]
+        `(H, W)`, by whole numbers, so exact.
+    """
+    y, x = rows.astype(np.int64)[:, None], columns.astype(np.int64)[None, :]
+    from_bottom, from_right = height - 1 - y, width - 1 - x
+    return _above(y, x, height, width) & _above(from_bottom, from_right, height, width)
+
+
+def _above(y: Index, x: Index, height: int, width: int) -> NDArray[np.bool_]:
+    """Say which pixels lie inwards of the upper and the left edge; the other two are these, turned by 180°."""
+    corner_x, corner_y = width // 8, height // 16
+    left = x * (height - corner_y) + y * corner_x >= corner_x * (height - corner_y)
+    top = y * (width - corner_x) >= (x - corner_x) * corner_y
+    return left & top

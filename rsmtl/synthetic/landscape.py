@@ -1,0 +1,168 @@
+"""Landscapes of any size: one window at a time, each the same as if the whole scene had been rendered."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rsmtl.errors import InputError
+from rsmtl.synthetic import sensor
+from rsmtl.synthetic.clouds import veil
+from rsmtl.synthetic.footprint import footprint
+from rsmtl.synthetic.frame import Frame
+from rsmtl.synthetic.materials import CLASS_NODATA
+from rsmtl.synthetic.sensor import MS_MARGIN, OPTICS_MARGIN, RATIO
+from rsmtl.synthetic.surface import surface
+
+Product = Literal["hrms", "pan", "ms", "classes"]
+_PIECE_PX = 512
+"""Larger windows are rendered in pieces of this edge, whose arrays stay in the processor's cache."""
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A window of a landscape. DN are 11 bits, 1 to 2047; 0 is nodata."""
+
+    classes: NDArray[np.uint8]
+    """`(H, W)` uint8 numbers of `CLASSES`, `CLASS_NODATA` where not valid; clouds hide nothing here."""
+    hrms: NDArray[np.uint16]
+    """`(3, H, W)` uint16 red, green, blue at the PAN's GSD, free of noise."""
+    pan: NDArray[np.uint16]
+    """`(1, H, W)` uint16."""
+    ms: NDArray[np.uint16]
+    """`(4, h, w)` uint16 red, green, blue, near infrared of the MS pixels that the window touches."""
+    valid: NDArray[np.bool_]
+    """`(H, W)` bool."""
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """A scene of a world without end: the world is `seed`, the scene a rectangle of it.
+
+    Rendering a window gives bit for bit what the same pixels of the whole scene are, whatever the window.
+    """
+
+    seed: int
+    """Names the world: 0 to 2^63 − 1."""
+    height_px: int
+    """Of PAN and HRMS."""
+    width_px: int
+    gsd_m: float = 0.5
+    """Of PAN and HRMS; MS pixels are four times as wide."""
+    collar: bool = False
+    """Cut the scene to a slanted strip with nodata around, as satellites deliver them."""
+    clouds: bool = False
+    origin_px: tuple[int, int] = (0, 0)
+    """Row and column of the scene's first pixel in the world; multiples of 4."""
+
+    def __post_init__(self) -> None:
+        if self.height_px < 1 or self.width_px < 1:
+            raise InputError(
+                f"A landscape needs at least 1 × 1 pixels, but {self.height_px} × {self.width_px} were asked for: "
+                "give a larger size."
+            )
+        if self.origin_px[0] % RATIO or self.origin_px[1] % RATIO:
+            raise InputError(
+                f"A landscape's origin must lie on its MS grid, at multiples of {RATIO} pixels, but it is "
+                f"{self.origin_px}: move it."
+            )
+        if not self.gsd_m > 0:
+            raise InputError(f"A landscape's GSD must be positive, but it is {self.gsd_m} m: give metres per pixel.")
+
+    @property
+    def ms_shape(self) -> tuple[int, int]:
+        """Height and width in MS pixels; an incomplete last one counts."""
+        return -(-self.height_px // RATIO), -(-self.width_px // RATIO)
+
+    def render(self, y: slice, x: slice) -> Rendered:
+        """Render a window.
+
+        Parameters
+        ----------
+        y, x
+            Rows and columns of PAN pixels, with a start and a stop, within the scene. MS comes for the MS pixels
+            that the window touches: rows `y.start // 4` to `ceil(y.stop / 4)`.
+
+        Raises
+        ------
+        InputError
+            If the window is empty or reaches beyond the scene.
+        """
+        self._check(y, x)
+        rows, columns = _covering(y), _covering(x)
+        whole = _empty(len(rows) * RATIO, len(columns) * RATIO)
+        step = _PIECE_PX // RATIO
+        for top in range(0, len(rows), step):
+            for left in range(0, len(columns), step):
+                piece = self._piece(rows[top : top + step], columns[left : left + step])
+                _paste(piece, whole, top, left)
+        cut = tuple(slice(s.start - r.start * RATIO, s.stop - r.start * RATIO) for s, r in ((y, rows), (x, columns)))
+        return Rendered(
+            classes=whole.classes[cut],
+            hrms=whole.hrms[:, *cut],
+            pan=whole.pan[:, *cut],
+            ms=whole.ms,
+            valid=whole.valid[cut],
+        )
+
+    def _check(self, y: slice, x: slice) -> None:
+        for axis, window, length in (("y", y, self.height_px), ("x", x, self.width_px)):
+            if window.step not in (None, 1) or not 0 <= window.start < window.stop <= length:
+                raise InputError(
+                    f"A window's {axis} must be a slice with 0 ≤ start < stop ≤ {length} and no step, "
+                    f"but it is {window}: ask for pixels of the scene."
+                )
+
+    def _piece(self, rows: range, columns: range) -> Rendered:
+        """Render whole MS pixels of the scene, counted in MS pixels."""
+        origin_y, origin_x = (origin // RATIO for origin in self.origin_px)
+        coarse = Frame(
+            origin_y + rows.start, origin_x + columns.start, len(rows), len(columns), self.gsd_m * RATIO
+        )
+        fine = coarse.refine(RATIO)
+        blurred = fine.grow(MS_MARGIN)
+        ground = surface(self.seed, blurred.grow(OPTICS_MARGIN))
+        planes = sensor.sharp(ground, veil(self.seed, blurred.grow(OPTICS_MARGIN)) if self.clouds else None)
+        inside = fine.within(blurred)
+        classes = ground.classes[OPTICS_MARGIN:-OPTICS_MARGIN, OPTICS_MARGIN:-OPTICS_MARGIN][inside]
+        ms = sensor.ms(self.seed, coarse, planes)
+        planes = planes[:, *inside]
+        hrms, pan = sensor.hrms(planes), sensor.pan(self.seed, fine, planes)
+        valid = np.ones(coarse.shape, np.bool_)
+        if self.collar:
+            valid = footprint(np.arange(*_ends(rows)), np.arange(*_ends(columns)), *self.ms_shape)
+            ms *= valid
+        valid = valid.repeat(RATIO, axis=0).repeat(RATIO, axis=1)
+        if self.collar:
+            classes = np.where(valid, classes, np.uint8(CLASS_NODATA))
+            hrms *= valid
+            pan *= valid
+        return Rendered(classes=classes, hrms=hrms, pan=pan, ms=ms, valid=valid)
+
+
+def _covering(window: slice) -> range:
+    """Return the MS pixels that a window of PAN pixels touches."""
+    return range(window.start // RATIO, -(-window.stop // RATIO))
+
+
+def _ends(numbers: range) -> tuple[int, int]:
+    return numbers.start, numbers.stop
+
+
+def _empty(height: int, width: int) -> Rendered:
+    return Rendered(
+        classes=np.empty((height, width), np.uint8),
+        hrms=np.empty((3, height, width), np.uint16),
+        pan=np.empty((1, height, width), np.uint16),
+        ms=np.empty((len(sensor.BANDS), height // RATIO, width // RATIO), np.uint16),
+        valid=np.empty((height, width), np.bool_),
+    )
+
+
+def _paste(piece: Rendered, whole: Rendered, top: int, left: int) -> None:
+    """Put a piece where it belongs; `top` and `left` in MS pixels."""
+    for name, ratio in (("classes", RATIO), ("hrms", RATIO), ("pan", RATIO), ("ms", 1), ("valid", RATIO)):
+        source, target = getattr(piece, name), getattr(whole, name)
+        height, width = source.shape[-2:]
+        target[..., top * ratio : top * ratio + height, left * ratio : left * ratio + width] = source

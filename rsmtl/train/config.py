@@ -1,0 +1,74 @@
+"""What a training is: one YAML file, checked before anything runs."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from rsmtl.datasets import DataConfig, Sampling
+from rsmtl.errors import InputError, explain
+
+
+class TrainConfig(BaseModel):
+    """Everything that decides what weights come out, besides the data themselves."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    system: str
+    """Name in the registry of systems."""
+    model: dict[str, Any] = {}
+    """Configuration of the system, without what the data decide (`in_channels`, `n_classes`)."""
+    data: DataConfig
+    sampling: Sampling = Sampling()
+    loss: dict[str, float]
+    """Weight of each loss term."""
+    epochs: int = Field(gt=0)
+    batch: int = Field(gt=0)
+    """Patches in a step."""
+    lr: float = Field(gt=0)
+    """Learning rate of Adam."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """`cosine`: the learning rate falls along a half cosine to nothing over the whole training."""
+    validation_px: int = Field(default=512, gt=0)
+    """Edge of the windows in which whole scenes are validated."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    storage: Literal["fp32", "fp16"] = "fp32"
+    """Precision of the kernels in the final checkpoint; its scores are measured with them."""
+    seed: int = Field(default=0, ge=0)
+    torch_threads: int = Field(default=4, gt=0)
+    """Part of the configuration because another number of threads gives other rounding."""
+
+
+def presets() -> tuple[str, ...]:
+    """Return the names of the configurations that come with the package."""
+    return tuple(sorted(p.stem for p in _presets_folder().glob("*.yaml")))
+
+
+def read_config(name_or_path: str | Path) -> TrainConfig:
+    """Read a preset by name, or a YAML file by path.
+
+    Raises
+    ------
+    InputError
+        If there is none, or it is no YAML, or a value is wrong or unknown.
+    """
+    path = Path(name_or_path)
+    if str(name_or_path) in presets():
+        path = _presets_folder() / f"{name_or_path}.yaml"
+    if not path.is_file():
+        raise InputError(
+            f"there is no training configuration {str(name_or_path)!r}: give the path of a YAML file, or one "
+            f"of {', '.join(presets())}"
+        )
+    try:
+        return TrainConfig.model_validate(yaml.safe_load(path.read_text()))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"cannot read {path} as YAML: {' '.join(str(error).split())}") from error
+    except ValidationError as error:
+        raise InputError(f"the training configuration {path} is wrong: {explain(error)}") from error
+
+
+def _presets_folder() -> Path:
+    return Path(str(files("rsmtl.train"))) / "presets"

@@ -1,0 +1,182 @@
+"""Models whose answers can be worked out by hand, and scenes made in memory, for testing the engine."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import torch
+import xarray as xr
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from torch import Tensor, nn
+
+from rsmtl.models.model import Model
+from rsmtl.models.spec import HeadSpec, InputSpec, ModelSpec
+from rsmtl.models.urec import URecConfig, build_urec, urec_spec
+from rsmtl.radiometry import Radiometry
+from rsmtl.scene.scene import Scene, SceneInput, Storage
+
+CRS = "EPSG:32632"
+
+
+def make_input(
+    name: str, values: NDArray, storage: Storage | None = None, scale: Fraction = Fraction(1), gsd_m: float = 0.5
+) -> SceneInput:
+    """An input `(bands, H, W)` in memory; NaN is invalid."""
+    geobox = GeoBox(values.shape[1:], Affine(gsd_m, 0, 500_000, 0, -gsd_m, 5_000_000), CRS)
+    return SceneInput(
+        name=name,
+        data=xr.DataArray(values.astype(np.float32), dims=("band", "y", "x")),
+        geobox=geobox,
+        storage=storage or Storage("float32", masked=True),
+        bands=tuple(f"b{k}" for k in range(len(values))),
+        scale=scale,
+    )
+
+
+def make_scene(values: NDArray, storage: Storage | None = None, scene_id: str = "scene") -> Scene:
+    """A scene with one input `image`."""
+    return Scene(id=scene_id, inputs={"image": make_input("image", values, storage)})
+
+
+def image_input(channels: int, high: float = 1.0) -> InputSpec:
+    return InputSpec(name="image", channels=channels, radiometry=Radiometry(low=(0.0,), high=(high,)))
+
+
+def continuous(name: str, channels: int, like: str = "image", scale: Fraction = Fraction(1)) -> HeadSpec:
+    return HeadSpec(name=name, channels=channels, kind="continuous", like=like, scale=scale)
+
+
+def one_input_model(module: nn.Module, channels: int, *heads: HeadSpec, high: float = 1.0, divisor: int = 1) -> Model:
+    spec = ModelSpec(system="fake", inputs=(image_input(channels, high),), heads=heads, divisor=divisor)
+    return Model.from_module(module, spec)
+
+
+class Identity(nn.Module):
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        return {"same": image}
+
+
+def identity(channels: int = 1, high: float = 1.0) -> Model:
+    """Gives back what it gets."""
+    return one_input_model(Identity(), channels, continuous("same", channels), high=high)
+
+
+class Upsampler(nn.Module):
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        return {"sr": image.repeat_interleave(4, dim=2).repeat_interleave(4, dim=3), "same": image}
+
+
+def upsampler(channels: int = 1) -> Model:
+    """Two heads at two scales: each pixel as a block of 4×4, and as itself."""
+    return one_input_model(
+        Upsampler(), channels, continuous("sr", channels, scale=Fraction(4)), continuous("same", channels)
+    )
+
+
+class PanMsMean(nn.Module):
+    def forward(self, pan: Tensor, ms: Tensor) -> dict[str, Tensor]:
+        fine = ms.repeat_interleave(4, dim=2).repeat_interleave(4, dim=3)
+        return {"hrms": (fine + pan) / 2, "coarse": nn.functional.avg_pool2d(pan, 4)}
+
+
+def pan_ms_mean(bands: int = 3) -> Model:
+    """Two inputs at scales 1 and 1/4; heads at both."""
+    quarter = Fraction(1, 4)
+    spec = ModelSpec(
+        system="fake",
+        inputs=(InputSpec(name="pan", channels=1), InputSpec(name="ms", channels=bands, scale=quarter)),
+        heads=(continuous("hrms", bands, like="ms"), continuous("coarse", 1, like="pan", scale=quarter)),
+    )
+    return Model.from_module(PanMsMean(), spec)
+
+
+class PositionDependent(nn.Module):
+    """Adds to each pixel a number that depends on where in the window it lies."""
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        height, width = image.shape[2:]
+        bump = torch.linspace(0, 1, height)[:, None] * torch.linspace(-1, 1, width)[None]
+        return {"same": image + bump.to(image)}
+
+
+def position_dependent(channels: int = 1) -> Model:
+    return one_input_model(PositionDependent(), channels, continuous("same", channels))
+
+
+class Recorder(nn.Module):
+    """Leaves in a folder, for each window it saw, a file that says where its greatest value lay, and that value."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        for window in image[:, 0].numpy():
+            row, col = np.unravel_index(window.argmax(), window.shape)
+            if window[row, col] > 0:  # the filling of a last batch is all zeros
+                (self.folder / uuid4().hex).write_text(f"{row} {col} {window[row, col]:.0f}")
+        return {"same": image}
+
+
+def recorder(folder: Path) -> Model:
+    """For scenes made by `numbered`: which windows were run can be read off `seen`."""
+    folder.mkdir(exist_ok=True)
+    return one_input_model(Recorder(folder), 1, continuous("same", 1))
+
+
+def numbered(height: int, width: int) -> NDArray[np.float32]:
+    """A band in which every pixel holds its own number, from 1 on."""
+    return np.arange(1, height * width + 1, dtype=np.float32).reshape(1, height, width)
+
+
+def seen(folder: Path, width: int) -> list[tuple[int, int]]:
+    """Origins (y, x) of the windows a recorder saw, sorted; a window seen twice is there twice."""
+    origins = []
+    for file in folder.iterdir():
+        row, col, number = (int(part) for part in file.read_text().split())
+        y, x = divmod(number - 1, width)
+        origins.append((y - row, x - col))
+    return sorted(origins)
+
+
+class ClassMixer(nn.Module):
+    """Six classes from one pixel alone."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(7)
+        self.mix = nn.Conv2d(channels, 6, 1)
+        self.mix.weight.data.normal_(0, 3, generator=generator)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        return {"segmentation": self.mix(image)}
+
+
+def class_mixer(channels: int = 3) -> Model:
+    head = HeadSpec(name="segmentation", channels=6, kind="classes", activation="softmax")
+    return one_input_model(ClassMixer(channels), channels, head)
+
+
+def random_urec(width: int = 4, channels: int = 3, seed: int = 0) -> Model:
+    """U-REC with random weights."""
+    torch.manual_seed(seed)
+    config = URecConfig(in_channels=channels, n_classes=6, width=width)
+    return Model.from_module(build_urec(config), urec_spec(config, bands=(), classes=(), radiometry=Radiometry()))
+
+
+def textured(shape: Sequence[int], seed: int = 0) -> NDArray[np.float32]:
+    """Random values in [0, 1)."""
+    return np.random.default_rng(seed).random(shape, dtype=np.float32)
+
+
+def ragged_nodata(height: int, width: int) -> NDArray[np.bool_]:
+    """A mask of a slanted collar with a torn edge, and an island; True is invalid."""
+    rng = np.random.default_rng(3)
+    edge = height * 0.35 + np.arange(width) * 0.25 + rng.integers(-9, 9, width)
+    invalid = np.arange(height)[:, None] < edge[None] - width * 0.15
+    invalid[height * 2 // 3 : height * 2 // 3 + 40, width // 2 : width // 2 + 55] = True
+    return invalid
