@@ -102,10 +102,14 @@ def cluster_at(address: str) -> Iterator[ClusterExecutor]:
     try:
         client = Client(address, timeout="10s")
     except (OSError, ValueError) as error:
-        raise InputError(f"no Dask scheduler answers at {address!r}: start one, or mend the address") from error
+        raise InputError(
+            f"no Dask scheduler answers at {address!r}: start one, or mend the address"
+        ) from error
     with client, _said_plainly():
         if not client.scheduler_info(n_workers=-1)["workers"]:
-            raise InputError(f"the scheduler at {address!r} has no workers: start some with `dask worker {address}`")
+            raise InputError(
+                f"the scheduler at {address!r} has no workers: start some with `dask worker {address}`"
+            )
         yield ClusterExecutor(client)
 
 

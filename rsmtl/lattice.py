@@ -231,4 +231,6 @@ def check_divisible(name: str, value: int, divisor: int, why: str) -> None:
     if value % divisor:
         lower = value // divisor * divisor
         options = f"{lower} or {lower + divisor}" if lower else f"{divisor}"
-        raise PlanError(f"the {name} must be a multiple of {divisor} px ({why}), got {value} px: use {options}")
+        raise PlanError(
+            f"the {name} must be a multiple of {divisor} px ({why}), got {value} px: use {options}"
+        )

@@ -24,7 +24,9 @@ class Radiometry(BaseModel):
 
     @model_validator(mode="after")
     def _ordered(self) -> "Radiometry":
-        if len(self.low) != len(self.high) or any(h <= l for l, h in zip(self.low, self.high, strict=True)):
+        if len(self.low) != len(self.high) or any(
+            high <= low for low, high in zip(self.low, self.high, strict=True)
+        ):
             raise ValueError(f"each `high` must exceed its `low`, got low={self.low} and high={self.high}")
         return self
 
@@ -49,7 +51,9 @@ class Radiometry(BaseModel):
     def to_network(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Map physical values `(bands, H, W)` to network values, float32. NaN stays NaN."""
         low, span = self._low_span()
-        return ((values - low.astype(np.float32)) * (1.0 / span).astype(np.float32)).astype(np.float32, copy=False)
+        return ((values - low.astype(np.float32)) * (1.0 / span).astype(np.float32)).astype(
+            np.float32, copy=False
+        )
 
     def to_physical(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Map network values `(bands, H, W)` back to physical values, float64. NaN stays NaN."""

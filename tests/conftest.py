@@ -14,7 +14,9 @@ settings.load_profile("rsmtl")
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Folder of the real imagery; skips where there is none."""
-    folder = Path(os.environ.get("RSMTL_DATA", Path(__file__).parents[1] / ".." / "shared" / "data")).resolve()
+    folder = Path(
+        os.environ.get("RSMTL_DATA", Path(__file__).parents[1] / ".." / "shared" / "data")
+    ).resolve()
     if not folder.is_dir():
         pytest.skip(f"no real imagery at {folder}: set RSMTL_DATA to the folder that holds it")
     return folder

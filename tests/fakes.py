@@ -6,6 +6,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
+import rasterio
 import torch
 import xarray as xr
 from affine import Affine
@@ -23,7 +24,11 @@ CRS = "EPSG:32632"
 
 
 def make_input(
-    name: str, values: NDArray, storage: Storage | None = None, scale: Fraction = Fraction(1), gsd_m: float = 0.5
+    name: str,
+    values: NDArray,
+    storage: Storage | None = None,
+    scale: Fraction = Fraction(1),
+    gsd_m: float = 0.5,
 ) -> SceneInput:
     """An input `(bands, H, W)` in memory; NaN is invalid."""
     geobox = GeoBox(values.shape[1:], Affine(gsd_m, 0, 500_000, 0, -gsd_m, 5_000_000), CRS)
@@ -50,7 +55,9 @@ def continuous(name: str, channels: int, like: str = "image", scale: Fraction = 
     return HeadSpec(name=name, channels=channels, kind="continuous", like=like, scale=scale)
 
 
-def one_input_model(module: nn.Module, channels: int, *heads: HeadSpec, high: float = 1.0, divisor: int = 1) -> Model:
+def one_input_model(
+    module: nn.Module, channels: int, *heads: HeadSpec, high: float = 1.0, divisor: int = 1
+) -> Model:
     spec = ModelSpec(system="fake", inputs=(image_input(channels, high),), heads=heads, divisor=divisor)
     return Model.from_module(module, spec)
 
@@ -161,11 +168,13 @@ def class_mixer(channels: int = 3) -> Model:
     return one_input_model(ClassMixer(channels), channels, head)
 
 
-def random_urec(width: int = 4, channels: int = 3, seed: int = 0) -> Model:
+def random_urec(width: int = 4, channels: int = 3, seed: int = 0, high: float = 1.0) -> Model:
     """U-REC with random weights."""
     torch.manual_seed(seed)
     config = URecConfig(in_channels=channels, n_classes=6, width=width)
-    return Model.from_module(build_urec(config), urec_spec(config, bands=(), classes=(), radiometry=Radiometry()))
+    return Model.from_module(
+        build_urec(config), urec_spec(config, bands=(), classes=(), radiometry=Radiometry())
+    )
 
 
 def textured(shape: Sequence[int], seed: int = 0) -> NDArray[np.float32]:
@@ -180,3 +189,22 @@ def ragged_nodata(height: int, width: int) -> NDArray[np.bool_]:
     invalid = np.arange(height)[:, None] < edge[None] - width * 0.15
     invalid[height * 2 // 3 : height * 2 // 3 + 40, width // 2 : width // 2 + 55] = True
     return invalid
+
+
+def ragged_tiff(path: Path, height: int = 1100, width: int = 1500) -> Path:
+    """Write a three-band uint16 GeoTIFF of 11 bits with a ragged nodata area."""
+    values = (textured((3, height, width)) * 2046 + 1).astype(np.uint16)
+    values[:, ragged_nodata(height, width)] = 0
+    return write_tiff(path, values, nodata=0)
+
+
+def write_tiff(path: Path, values: NDArray, nodata: float | None = None) -> Path:
+    """Write a tiled GeoTIFF `(bands, H, W)` on the grid that `make_input` uses."""
+    bands, height, width = values.shape
+    options = {"tiled": True, "blockxsize": 256, "blockysize": 256, "crs": CRS, "nodata": nodata}
+    transform = Affine(0.5, 0, 500_000, 0, -0.5, 5_000_000)
+    with rasterio.open(
+        path, "w", "GTiff", width, height, bands, dtype=values.dtype, transform=transform, **options
+    ) as file:
+        file.write(values)
+    return path

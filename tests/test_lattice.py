@@ -85,7 +85,9 @@ def test_sources_are_exactly_the_chunks_that_touch_an_area(y: Axis, x: Axis) -> 
 
 
 def _meets(window, spans) -> bool:
-    return all(a.start < b.stop and b.start < a.stop for a, b in zip((window.y, window.x), spans, strict=True))
+    return all(
+        a.start < b.stop and b.start < a.stop for a, b in zip((window.y, window.x), spans, strict=True)
+    )
 
 
 @pytest.mark.parametrize(
@@ -106,5 +108,7 @@ def test_an_overlap_of_more_than_half_a_window_is_refused() -> None:
 
 
 def test_a_window_that_is_not_divisible_is_refused_with_the_nearest_that_are() -> None:
-    with pytest.raises(PlanError, match=r"multiple of 32 px \(the model halves it five times\), got 500 px: use 480 or 512"):
+    with pytest.raises(
+        PlanError, match=r"multiple of 32 px \(the model halves it five times\), got 500 px: use 480 or 512"
+    ):
         check_divisible("window", 500, 32, "the model halves it five times")

@@ -83,6 +83,7 @@ def save_checkpoint(
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
+        temporary.unlink(missing_ok=True)
         raise RunError(f"cannot write the checkpoint {path}: {error.strerror or error}") from error
 
 

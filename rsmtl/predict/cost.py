@@ -46,7 +46,10 @@ def cost(plan: Plan) -> Cost:
     regions = [_px(lattice.region(chunk)) for chunk in plan.chunks]
     n_px = lattice.height * lattice.width
     borders = sum(
-        _px(spans) for chunk in plan.chunks for area, spans in lattice.areas(chunk).items() if area != ("core", "core")
+        _px(spans)
+        for chunk in plan.chunks
+        for area, spans in lattice.areas(chunk).items()
+        if area != ("core", "core")
     )
     per_px_in = sum(
         float(i.scale) ** 2 * i.channels * np.dtype(plan.scene.inputs[i.name].storage.dtype).itemsize
@@ -99,14 +102,14 @@ def forward_bytes(plan: Plan) -> int:
         inputs = [torch.empty(settings.batch, channels, edge, edge) for channels, edge in edges]
         with torch.autocast("cpu", torch.bfloat16, enabled=settings.precision == "bf16"):
             plan.model.module(*inputs)
-    return alive.peak_bytes
+    return int(alive.peak_bytes)
 
 
-class _Alive(TorchDispatchMode):
+class _Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Watches tensors come and go."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.peak_bytes = 0
         self._bytes = 0
         self._users: dict[int, int] = {}

@@ -30,7 +30,11 @@ class Progress:
 
 
 def drain(
-    plan: Plan, folder: Path, executor: Executor, on_progress: Callable[[Progress], None], order: list[Chunk] | None = None
+    plan: Plan,
+    folder: Path,
+    executor: Executor,
+    on_progress: Callable[[Progress], None],
+    order: list[Chunk] | None = None,
 ) -> Progress:
     """Run and finish every chunk that is not finished yet, and return how it ended.
 

@@ -17,7 +17,9 @@ _WIDER: dict[str, torch.dtype] = {"uint16": torch.int32, "uint32": torch.int64, 
 """torch computes little in unsigned types of more than eight bits; numpy narrows them afterwards."""
 
 
-def finalise_classes(head: HeadSpec, outputs: tuple[Output, ...], sums: Tensor) -> dict[str, NDArray[np.uint8]]:
+def finalise_classes(
+    head: HeadSpec, outputs: tuple[Output, ...], sums: Tensor
+) -> dict[str, NDArray[np.uint8]]:
     """Turn summed probabilities into classes, and into confidences or probabilities where they are stored.
 
     Parameters
@@ -92,7 +94,9 @@ def _planes(extra: str, sums: Tensor, best: Tensor, winner: Tensor) -> Tensor:
             return winner[None]
 
 
-def _to_stored(output: Output, radiometry: Radiometry, bands: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def _to_stored(
+    output: Output, radiometry: Radiometry, bands: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
     """Gain and bias `(C, 1, 1)` float64 from steps to stored values: radiometry undone, then the file's own scale."""
     ends = np.broadcast_to(radiometry.to_physical(np.array([0.0, 1.0])[None, :, None]), (bands, 2, 1))
     scale, offset = (np.array(v)[:, None, None] for v in (output.band_scale, output.band_offset))

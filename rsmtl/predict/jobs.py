@@ -51,7 +51,9 @@ def finish_job(plan: Plan, folder: Path, chunk: Chunk) -> Receipt:
     whole = finish_chunk(plan, chunk, core, strip)
     row, col = chunk[0] * plan.lattice.y.chunk_px, chunk[1] * plan.lattice.x.chunk_px
     checksums = {
-        output.name: write_shard(folder, output, int(row * output.scale), int(col * output.scale), whole[output.name])
+        output.name: write_shard(
+            folder, output, int(row * output.scale), int(col * output.scale), whole[output.name]
+        )
         for output in plan.outputs
     }
     seconds["finish"] = time.perf_counter() - start
@@ -94,5 +96,7 @@ def _sums(plan: Plan, folder: Path, chunk: Chunk, names: list[str]) -> dict[str,
         run_job(plan, folder, chunk)
         found = ledger.read_partial(chunk, names)
     if found is None:
-        raise RunError(f"the sums of chunk {chunk} in {folder} vanish as soon as they are written; look at the disk")
+        raise RunError(
+            f"the sums of chunk {chunk} in {folder} vanish as soon as they are written; look at the disk"
+        )
     return found

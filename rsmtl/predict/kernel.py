@@ -68,7 +68,9 @@ def run_chunk(plan: Plan, chunk: Chunk) -> Partial:
     clock, region = Clock(), plan.lattice.region(chunk)
     with clock.stage("read"):
         values, valid = read_window(plan.scene, plan.model.spec, region[0].slice, region[1].slice)
-        inputs = [(_network_values(plan, name, values.pop(name)), i.scale) for name, i in plan.scene.inputs.items()]
+        inputs = [
+            (_network_values(plan, name, values.pop(name)), i.scale) for name, i in plan.scene.inputs.items()
+        ]
     owned = plan.lattice.windows_of(chunk)
     windows = [w for w in owned if valid[w.y.within(region[0]).slice, w.x.within(region[1]).slice].any()]
     canvases = {head.name: _new_canvas(plan, head, region) for head in plan.model.spec.heads}
@@ -136,7 +138,9 @@ def _add_window(
     rows, cols = _in_region((window.y, window.x), region, head.scale)
     target = canvas[:, rows, cols]  # shorter than the window where it reaches past the scene
     height, width = target.shape[1:]
-    weights = _window_weights(plan.lattice, head.scale, *_edges(plan.lattice, window), plan.settings.blend, canvas.device)
+    weights = _window_weights(
+        plan.lattice, head.scale, *_edges(plan.lattice, window), plan.settings.blend, canvas.device
+    )
     blend.add(target, values[:, :height, :width], weights[:height, :width], head.kind)
 
 
@@ -152,7 +156,14 @@ def _edges(lattice: Lattice, window: Window) -> tuple[bool, bool, bool, bool]:
 
 @lru_cache(maxsize=64)
 def _window_weights(
-    lattice: Lattice, scale: Fraction, top: bool, bottom: bool, left: bool, right: bool, shape: Any, device: Any
+    lattice: Lattice,
+    scale: Fraction,
+    top: bool,
+    bottom: bool,
+    left: bool,
+    right: bool,
+    shape: Any,
+    device: Any,
 ) -> Tensor:
     window_px, overlap_px = int(lattice.window * scale), int(lattice.overlap * scale)
     y = blend.axis_weights(window_px, overlap_px, top, bottom, shape)
@@ -200,9 +211,7 @@ def _finalise(plan: Plan, head: HeadSpec, sums: Tensor) -> dict[str, Array]:
     return {o.name: finalise_continuous(o, plan.radiometry[head.like], sums) for o in outputs}
 
 
-def _in_region(
-    spans: tuple[Span, Span], region: tuple[Span, Span], scale: Fraction
-) -> tuple[slice, slice]:
+def _in_region(spans: tuple[Span, Span], region: tuple[Span, Span], scale: Fraction) -> tuple[slice, slice]:
     """Slices of two spans in an array that covers the region, both at a head's scale."""
     rows, cols = (s.scaled(scale).within(r.scaled(scale)).slice for s, r in zip(spans, region, strict=True))
     return rows, cols

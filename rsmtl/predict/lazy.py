@@ -67,8 +67,13 @@ def predict(scene: Scene, model: Model, settings: Settings | None = None) -> xr.
 def _georeferenced(array: da.Array, output: Output, reference: GeoBox) -> xr.DataArray:
     """Coordinates, CRS and attributes around an array `(band, y, x)`; a single band loses its dimension."""
     suffix = "" if output.scale == 1 else f"_x{output.scale}"
-    y, x, crs = f"y{suffix}", f"x{suffix}", f"spatial_ref{suffix}"
-    coords = dict(xr_coords(output_geobox(reference, output), crs, dims=(y, x)))
+    y, x = f"y{suffix}", f"x{suffix}"
+    coords: dict[Hashable, Any] = dict(
+        xr_coords(output_geobox(reference, output), "spatial_ref", dims=(y, x))
+    )
+    coords["spatial_ref"].attrs.pop(
+        "GeoTransform", None
+    )  # one CRS for all grids; each has its own coordinates
     attrs = {
         "long_name": output.description,
         "scale_factor": output.band_scale[0] if len(output.band_scale) == 1 else list(output.band_scale),
@@ -86,7 +91,7 @@ def _georeferenced(array: da.Array, output: Output, reference: GeoBox) -> xr.Dat
     else:
         array = array[0]
     found = xr.DataArray(array, coords=coords, dims=dims, name=output.name, attrs=attrs)
-    found.encoding["grid_mapping"] = crs
+    found.encoding["grid_mapping"] = "spatial_ref"
     return found
 
 

@@ -34,7 +34,9 @@ def forward(model: Model, settings: Settings, inputs: list[Tensor]) -> dict[str,
     with torch.autocast(settings.device, torch.bfloat16, enabled=settings.precision == "bf16"):
         answer = module(*inputs)
     batch, window = len(inputs[0]), settings.window
-    return {head.name: _activate(head, _checked(head, answer, batch, window).float()) for head in model.spec.heads}
+    return {
+        head.name: _activate(head, _checked(head, answer, batch, window).float()) for head in model.spec.heads
+    }
 
 
 @lru_cache(maxsize=2)

@@ -97,10 +97,11 @@ def check_sizes(spec: ModelSpec, settings: Settings) -> None:
         Naming the size, the divisor and the nearest sizes that fit.
     """
     check_divisible("window", settings.window, spec.divisor, f"the model {spec.system!r} asks for it")
-    for part in (*spec.inputs, *spec.heads):
-        why = f"{part.name!r} lies on a grid of scale {part.scale}"
-        check_divisible("window", settings.window, part.scale.denominator, why)
-        check_divisible("overlap", settings.overlap, part.scale.denominator, why)
+    scales = {i.name: i.scale for i in spec.inputs} | {h.name: h.scale for h in spec.heads}
+    for name, scale in scales.items():
+        why = f"{name!r} lies on a grid of scale {scale}"
+        check_divisible("window", settings.window, scale.denominator, why)
+        check_divisible("overlap", settings.overlap, scale.denominator, why)
 
 
 def choose_chunk(lattice: Lattice, spec: ModelSpec, outputs: tuple[Output, ...]) -> int:
@@ -109,7 +110,9 @@ def choose_chunk(lattice: Lattice, spec: ModelSpec, outputs: tuple[Output, ...])
     It depends on scene, model and settings only, never on the workers at hand, so that a run can be resumed
     on other machines.
     """
-    by_memory = int((CHUNK_BYTES / region_bytes_per_px(spec, outputs)) ** 0.5 - lattice.overlap) // lattice.y.stride
+    by_memory = (
+        int((CHUNK_BYTES / region_bytes_per_px(spec, outputs)) ** 0.5 - lattice.overlap) // lattice.y.stride
+    )
     by_windows = isqrt(ceil(lattice.n_windows / CHUNKS_AT_LEAST))
     return max(1, min(by_memory, by_windows))
 

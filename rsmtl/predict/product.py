@@ -17,21 +17,21 @@ from rsmtl.predict.executor import Executor, SerialExecutor
 from rsmtl.predict.plan import Plan, plan
 from rsmtl.scene.scene import Scene
 from rsmtl.store.folder import product_folder
-from rsmtl.store.ledger import Ledger
+from rsmtl.store.ledger import Ledger, fingerprint_digest
 from rsmtl.store.zarr import create_store
 
 
 @dataclass(frozen=True)
 class Product:
-    """What `write` leaves and how it came to be."""
+    """What `write` leaves, and what it took."""
 
     folder: Path
     reused: bool
     """True if the very product stood already and nothing was run."""
     windows_run: int
-    """By this call; a resumed run does not count what the first one ran."""
+    """By this call; a resumed run does not count what the interrupted one ran."""
     n_windows: int
-    """Run over the whole product's life: those of the lattice with a valid pixel."""
+    """Run over the product's whole life: the windows of the lattice with a valid pixel."""
     seconds: float
 
 
@@ -44,6 +44,70 @@ def write(
     executor: Executor | None = None,
     resume: bool = False,
     overwrite: bool = False,
-    on_progress: Callable[[Progress], None] = lambda progress: None,
-    order: list[Chunk] | None = None,
-) -> Product: ...
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> Product:
+    """Run a model over a whole scene and leave its product in `out/<scene id>/`.
+
+    The product is a Zarr store, a COG per output, a quicklook, `run.json` and, last of all, `item.json`: where
+    there is an item, the product is complete. A product that stands with the same fingerprint is left as it is.
+
+    Parameters
+    ----------
+    executor
+        Who runs the jobs; this thread unless said. See `rsmtl.dispatch`.
+    resume
+        Take up an interrupted run; chunks that are finished are not run again.
+    overwrite
+        Remove what stands in the product's folder.
+    on_progress
+        Called when a chunk is finished.
+
+    Raises
+    ------
+    SceneError, PlanError
+        If scene, model, settings and workers do not go together. Nothing is left behind.
+    ResumeError
+        If the folder holds something else, or an interrupted run and `resume` was not asked for.
+    RunError
+        If the disk is full, or workers die again and again. What is finished stands, to be resumed.
+    """
+    started, clock = datetime.now(UTC), time.perf_counter()
+    made = plan(scene, model, settings or Settings())
+    executor = executor or SerialExecutor()
+    check_fits(cost(made), executor)
+    folder = product_folder(out, scene.id)
+    fingerprint = fingerprint_of(made)
+    standing = finished(folder)
+    if standing == fingerprint_digest(fingerprint) and not overwrite:
+        return _summary(folder, True, 0, clock)
+    ledger = Ledger(folder)
+    ledger.open(fingerprint, resume=resume, overwrite=overwrite)
+    create_store(folder, made.outputs, made.geobox, made.lattice.y.chunk_px)
+    progress = drain(made, folder, executor, on_progress)
+    publish(made, folder, executor, started)
+    ledger.close()
+    return _summary(folder, False, progress.windows_run, clock)
+
+
+def fingerprint_of(made: Plan) -> dict[str, Any]:
+    """Everything that can change a bit of the product, in parts that a message can name."""
+    return {
+        "model": made.model.sha256,
+        "spec": made.model.spec.model_dump(mode="json"),
+        "settings": made.settings.model_dump(mode="json"),
+        "inputs": {
+            name: {
+                "alignment": found.alignment,
+                "bands": list(found.bands),
+                "radiometry": made.radiometry[name].model_dump(mode="json"),
+            }
+            for name, found in made.scene.inputs.items()
+        },
+        "sources": [asdict(source) for source in made.scene.sources],
+        "rsmtl": rsmtl_version,
+    }
+
+
+def _summary(folder: Path, reused: bool, windows_run: int, clock: float) -> Product:
+    n_windows = sum(record.windows_run for record in Ledger(folder).done().values())
+    return Product(folder, reused, windows_run, n_windows, time.perf_counter() - clock)

@@ -1,0 +1,1 @@
+"""Scenes: open them, bring their inputs onto one grid, read a region with its valid mask."""

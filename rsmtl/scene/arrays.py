@@ -79,18 +79,18 @@ def input_from_array(
     array, dims = _with_bands(what, array)
     geobox = _grid(what, array, dims)
     bands = _names(array, dims[0])
-    storage = _storage(array, len(bands))
-    decoded = "dtype" in array.encoding and array.dtype != np.dtype(array.encoding["dtype"])
     n = len(bands)
-    reader = ArrayReader(
+    reader = ArrayReader(  # what xarray has decoded is in `encoding`; what is left to do is in `attrs`
         array=array.drop_vars(array.coords).drop_attrs(),
         dims=dims,
-        nodata=(None if decoded else storage.nodata,) * n,
-        scale=(1.0,) * n if decoded else per_band(storage.scale, n),
-        offset=(0.0,) * n if decoded else per_band(storage.offset, n),
+        nodata=(array.rio.nodata if array.rio.encoded_nodata is None else None,) * n,
+        scale=per_band(_numbers(array.attrs.get("scale_factor"), 1.0, n), n),
+        offset=per_band(_numbers(array.attrs.get("add_offset"), 0.0, n), n),
     )
     data, geobox = north_up(lazy_bands(reader, bands), geobox)
-    return SceneInput(name=name, data=data, geobox=geobox, storage=storage, bands=bands, sources=sources)
+    return SceneInput(
+        name=name, data=data, geobox=geobox, storage=_storage(array, n), bands=bands, sources=sources
+    )
 
 
 def per_band(values: Sequence[float], n: int) -> tuple[float, ...]:
@@ -109,7 +109,9 @@ def _with_bands(what: str, array: xr.DataArray) -> tuple[xr.DataArray, tuple[str
     rest = [dim for dim in array.dims if dim not in (y, x)]
     single = [dim for dim in rest if array.sizes[dim] == 1 and dim != "band"]
     several = [dim for dim in rest if dim not in single]
-    if len(several) > 1 or any(np.issubdtype(array[dim].dtype, np.datetime64) or dim == "time" for dim in several):
+    if len(several) > 1 or any(
+        np.issubdtype(array[dim].dtype, np.datetime64) or dim == "time" for dim in several
+    ):
         raise SceneError(
             f"{what} has the dimensions {_listed(array.dims)}: select one time, so that only bands, y and x are left"
         )
@@ -129,11 +131,15 @@ def _grid(what: str, array: xr.DataArray, dims: tuple[str, str, str]) -> GeoBox:
     for dim in dims[1:]:
         steps = np.diff(array[dim].values) if dim in array.coords else np.array([])
         if steps.size and np.abs(steps - steps.mean()).max() > SHEAR_PX * abs(steps.mean()):
-            raise SceneError(f"{what} has unevenly spaced coordinates {dim}: interpolate it onto a regular grid first")
+            raise SceneError(
+                f"{what} has unevenly spaced coordinates {dim}: interpolate it onto a regular grid first"
+            )
     try:
         crs, affine = array.rio.crs, array.rio.transform()
     except Exception as error:  # rioxarray passes on whatever PROJ and pyproj raise
-        raise SceneError(f"{what} has a coordinate reference system that cannot be understood: {error}") from error
+        raise SceneError(
+            f"{what} has a coordinate reference system that cannot be understood: {error}"
+        ) from error
     return checked_grid(what, crs, affine, shape)
 
 
@@ -149,7 +155,6 @@ def _names(array: xr.DataArray, band: str) -> tuple[str, ...]:
 
 
 def _storage(array: xr.DataArray, n: int) -> Storage:
-    """What attributes say of stored values, and `encoding` of values that xarray has decoded."""
     said = {**array.attrs, **array.encoding}
     dtype = np.dtype(said.get("dtype") or array.dtype)
     nodata = array.rio.encoded_nodata if array.rio.encoded_nodata is not None else array.rio.nodata

@@ -44,13 +44,19 @@ def checked_grid(what: str, crs: Any, affine: Affine, shape: tuple[int, int]) ->
         )
     height, width = shape
     if abs(affine.b) * height > SHEAR_PX * abs(affine.a) or abs(affine.d) * width > SHEAR_PX * abs(affine.e):
-        raise SceneError(f"{what} lies on a rotated or sheared grid: resample it north up, for example with `gdalwarp`")
+        raise SceneError(
+            f"{what} lies on a rotated or sheared grid: resample it north up, for example with `gdalwarp`"
+        )
     if affine.a <= 0:
-        raise SceneError(f"{what} has columns that run east to west: resample it north up, for example with `gdalwarp`")
+        raise SceneError(
+            f"{what} has columns that run east to west: resample it north up, for example with `gdalwarp`"
+        )
     try:
-        known = CRS(crs)
+        known = _short(CRS(crs))
     except Exception as error:  # odc-geo passes on whatever PROJ and pyproj raise
-        raise SceneError(f"{what} has a coordinate reference system that PROJ does not understand: {error}") from error
+        raise SceneError(
+            f"{what} has a coordinate reference system that PROJ does not understand: {error}"
+        ) from error
     return GeoBox((height, width), Affine(affine.a, 0, affine.c, 0, affine.e, affine.f), known)
 
 
@@ -74,4 +80,24 @@ def shift_px(one: GeoBox, other: GeoBox) -> float:
     height, width = other.shape
     to_other = ~other.affine * one.affine
     corners = [(0, 0), (width, 0), (0, height), (width, height)]
-    return max(abs(a - b) for corner in corners for a, b in zip(to_other * corner, corner, strict=True))
+    return max(
+        abs(float(a - b)) for corner in corners for a, b in zip(to_other * corner, corner, strict=True)
+    )
+
+
+def epsg_of(geobox: GeoBox) -> int | None:
+    """Return the EPSG code of a grid's CRS; None if it has none, or none that is certain."""
+    code = geobox.crs.proj.to_epsg(min_confidence=100) if geobox.crs is not None else None
+    return None if code is None else int(code)
+
+
+def crs_name(geobox: GeoBox) -> str:
+    """Return `EPSG:32631`, or the name of a CRS that has no code."""
+    code = epsg_of(geobox)
+    return f"EPSG:{code}" if code else str(geobox.crs.proj.name if geobox.crs is not None else "no CRS")
+
+
+def _short(crs: CRS) -> CRS:
+    """Replace well-known text by the EPSG code it says; it travels with every job."""
+    code = crs.proj.to_epsg(min_confidence=100)
+    return crs if code is None else CRS(f"EPSG:{code}")

@@ -43,12 +43,14 @@ class LazyBands(BackendArray):
         asked = np.broadcast_to(np.float32(np.nan), self.shape)[key]  # a view: only its shape is of use
         if asked.size == 0:
             return np.empty(asked.shape, np.float32)
-        (rows, row_step), (cols, col_step) = (_span(k, n) for k, n in zip(key[1:], self.shape[1:], strict=True))
+        (rows, row_step), (cols, col_step) = (
+            _span(k, n) for k, n in zip(key[1:], self.shape[1:], strict=True)
+        )
         return self.reader.read(rows, cols)[key[0], row_step, col_step]
 
 
 def _span(key: int | slice, size: int) -> tuple[slice, int | slice]:
-    """The pixels to read along one axis, and the index that picks the ones asked for out of these."""
+    """Return the pixels to read along one axis, and the index that picks those asked for out of them."""
     if isinstance(key, slice):
         start, stop, step = key.indices(size)
         return slice(start, stop), slice(None, None, step)

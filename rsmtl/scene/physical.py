@@ -43,7 +43,7 @@ def _as_stored(sentinel: float | None, dtype: np.dtype[np.generic]) -> np.generi
         return None
     if dtype.kind == "f":
         return dtype.type(sentinel)
-    info = np.iinfo(dtype) if dtype.kind in "iu" else None
-    if info is None or sentinel != int(sentinel) or not info.min <= sentinel <= info.max:
+    number = int(sentinel) if np.isfinite(sentinel) and dtype.kind in "iu" else None
+    if number is None or number != sentinel or np.array(number).astype(dtype) != number:
         return None
-    return dtype.type(int(sentinel))
+    return dtype.type(number)

@@ -1,5 +1,6 @@
 """Rasters that GDAL reads: GeoTIFF, COG, JPEG 2000, VRT and the like, on the disk or behind a URL."""
 
+import re
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
@@ -102,7 +103,7 @@ class RasterReader:
     def _dataset(self) -> DatasetReader:
         if not hasattr(self._handles, "dataset"):
             self._handles.dataset = rasterio.open(self.href, sharing=False)
-        return self._handles.dataset  # type: ignore[no-any-return]
+        return self._handles.dataset
 
 
 def open_raster(
@@ -126,9 +127,7 @@ def open_raster(
         If the file is missing, is no raster, holds complex numbers or colour-table indices, has no such band,
         does not lie on a grid that can be taken, or has other bands than declared.
     """
-    what = f"'{href}'"
-    if not is_remote(href) and not href.startswith("/vsi") and not local_path(href).exists():
-        raise SceneError(f"{what} does not exist: give the path of a raster, a Zarr store or a STAC JSON file")
+    _check_there(href)
     try:
         with rasterio.Env(**GDAL_ENV), warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # refused below, with the remedy
@@ -138,9 +137,20 @@ def open_raster(
         raise
     except Exception as error:  # rasterio lets exceptions of GDAL's through that share no base class
         raise SceneError(
-            f"{what} cannot be opened as a raster ({_reason(error)}): give a GeoTIFF, a COG or another "
+            f"'{href}' cannot be opened as a raster ({_reason(error)}): give a GeoTIFF, a COG or another "
             "undamaged file that GDAL reads"
         ) from error
+
+
+def _check_there(href: str) -> None:
+    if is_remote(href) or href.startswith("/vsi"):
+        return
+    if not local_path(href).exists():
+        raise SceneError(
+            f"'{href}' does not exist: give the path of a raster, a Zarr store or a STAC JSON file"
+        )
+    if local_path(href).is_dir():
+        raise SceneError(f"'{href}' is a folder: name the rasters in it one by one, or give a Zarr store")
 
 
 def _describe(
@@ -162,7 +172,9 @@ def _describe(
             nodata=reader.nodata[0] if len(set(reader.nodata)) == 1 else None,
             scale=one_or_all(reader.scale),
             offset=one_or_all(reader.offset),
-            masked=bool(reader.masks) or reader.alpha is not None or len(set(reader.nodata)) > 1
+            masked=bool(reader.masks)
+            or reader.alpha is not None
+            or len(set(reader.nodata)) > 1
             or np.dtype(reader.dtype).kind == "f",
         ),
         bands=tuple(names.values()),
@@ -175,7 +187,9 @@ def _check_values(what: str, dataset: DatasetReader) -> None:
         inner = ", ".join(dataset.subdatasets[:8]) or "none"
         raise SceneError(f"{what} holds no bands of its own: name one of its subdatasets instead ({inner})")
     if any(dtype.startswith("complex") for dtype in dataset.dtypes):
-        raise SceneError(f"{what} holds complex numbers: compute the amplitude, or another real quantity, first")
+        raise SceneError(
+            f"{what} holds complex numbers: compute the amplitude, or another real quantity, first"
+        )
     if ColorInterp.palette in dataset.colorinterp:
         raise SceneError(
             f"{what} holds indices into a colour table, not values: turn them into red, green and blue with "
@@ -185,7 +199,9 @@ def _check_values(what: str, dataset: DatasetReader) -> None:
 
 def _grid(what: str, dataset: DatasetReader) -> GeoBox:
     if dataset.transform.is_identity and dataset.gcps[0]:
-        raise SceneError(f"{what} is located by ground control points only: put it on a grid with `gdalwarp` first")
+        raise SceneError(
+            f"{what} is located by ground control points only: put it on a grid with `gdalwarp` first"
+        )
     if dataset.transform.is_identity and dataset.rpcs:
         raise SceneError(f"{what} is located by RPCs only: orthorectify it with `gdalwarp -rpc` first")
     return checked_grid(what, dataset.crs, dataset.transform, dataset.shape)
@@ -268,6 +284,6 @@ def one_or_all(values: Sequence[float]) -> tuple[float, ...]:
 
 
 def _reason(error: Exception) -> str:
-    """The last line of what GDAL said; rasterio hides it behind 'see previous exception'."""
-    said = str(error.__cause__ or error).strip().splitlines()
-    return said[-1] if said else type(error).__name__
+    """Return the last line of what GDAL said; rasterio hides it behind 'see previous exception'."""
+    said = str(error.__cause__ or error).strip().splitlines() or [type(error).__name__]
+    return re.sub(r"^'.*' ", "", said[-1]).rstrip(".")

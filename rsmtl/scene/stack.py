@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 
 import numpy as np
 import xarray as xr
@@ -66,7 +65,7 @@ def join(name: str, members: Sequence[SceneInput]) -> SceneInput:
 
 
 def _finest(parts: Sequence[SceneInput]) -> SceneInput:
-    """The part with the smallest pixels; one in another CRS than the first cannot be compared, and is not it."""
+    """Return the part with the smallest pixels, of those in the CRS of the first: others cannot be compared."""
     comparable = [part for part in parts if part.geobox.crs == parts[0].geobox.crs]
     return min(comparable, key=lambda part: abs(part.geobox.resolution.x * part.geobox.resolution.y))
 

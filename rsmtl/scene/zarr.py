@@ -39,13 +39,18 @@ def open_zarr(href: str) -> dict[str, SceneInput]:
                 href, engine="zarr", chunks=None, cache=False, decode_coords="all", decode_times=False
             )
     except Exception as error:  # zarr, fsspec and xarray raise what they like
-        raise SceneError(f"{what} cannot be opened as a Zarr store ({error}): give a store that zarr reads") from error
+        raise SceneError(
+            f"{what} cannot be opened as a Zarr store ({error}): give a store that zarr reads"
+        ) from error
     maps = {str(name): array for name, array in found.data_vars.items() if array.ndim >= 2}
     if not maps:
         groups = ", ".join(f"'{href.rstrip('/')}/{name}'" for name in _groups(href)) or "none"
         raise SceneError(f"{what} holds no array with y and x: name one of its groups instead ({groups})")
     source = (source_file(href),)
-    return {name: input_from_array(name, f"{what}, variable {name!r},", array, source) for name, array in maps.items()}
+    return {
+        name: input_from_array(name, f"{what}, variable {name!r},", array, source)
+        for name, array in maps.items()
+    }
 
 
 def _groups(href: str) -> list[str]:

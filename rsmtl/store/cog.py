@@ -20,7 +20,7 @@ BLOCK_PX = 512
 """Edge of the COG's internal tiles."""
 _CACHE_BYTES = 64 * 2**20
 """GDAL's block cache while a file is written; by itself it would take 5 % of the machine's memory."""
-_READ_BYTES = 64 * 2**20
+_READ_BYTES = 16 * 2**20
 """Pixels taken from the source at once."""
 _COLORS = {"red": ColorInterp.red, "green": ColorInterp.green, "blue": ColorInterp.blue}
 
@@ -71,6 +71,7 @@ def write_cog(
             blocksize=BLOCK_PX,
             bigtiff="IF_SAFER",
             compress="DEFLATE",
+            level=1,
             predictor="NO" if classes else "YES",
             overview_resampling="MODE" if classes else "AVERAGE",
         )

@@ -4,9 +4,11 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from rsmtl.synthetic import noise
-from rsmtl.synthetic.layout import TOWN_WOOD_M, Layout, layout, terrain
+from rsmtl.synthetic.layout import TOWN_WOOD_M, Layout, layout
+from rsmtl.synthetic.terrain import terrain
 from rsmtl.synthetic.materials import M
 from rsmtl.synthetic.noise import F32, F64
 
@@ -57,6 +59,8 @@ def buildings(seed: int, y_m: tuple[float, float], x_m: tuple[float, float]) -> 
     row, column = (axis.ravel() for axis in np.meshgrid(rows, columns, indexing="ij"))
     settled = _layout_at(seed, *_lot_points(seed, row, column))
     in_town = settled.plots.town[settled.plot]
+    if not in_town.any():
+        return _none()
     candidates = _at_streets(seed, row[in_town], column[in_town])
     candidates = _with_wings(_give_way(candidates))
     near = (candidates.y > y_m[0] - _LARGEST_M) & (candidates.y < y_m[1] + _LARGEST_M)
@@ -70,27 +74,21 @@ def _lot_points(seed: int, row: noise.Index, column: noise.Index) -> tuple[F64, 
 
 
 def _layout_at(seed: int, y: F64, x: F64) -> Layout:
-    if y.size == 0:  # a world far from any town still has a layout
-        y, x = np.zeros(1), np.zeros(1)
-        plan = layout(seed, y, x, terrain(seed, y, x))
-        return plan
     return layout(seed, y, x, terrain(seed, y, x))
 
 
-def _road_and_slope(seed: int, y: F64, x: F64) -> tuple[Layout, F32, F32, F32]:
-    """Return the layout at points, the distance to the road, and the unit vector away from it."""
+def _road_and_slope(seed: int, y: F64, x: F64) -> tuple[F32, F32, F32]:
+    """Return the distance to the nearest road at points, and the unit vector away from it."""
     n, step = len(y), 0.5
     plan = _layout_at(seed, np.concatenate([y, y + step, y]), np.concatenate([x, x, x + step]))
     road = plan.road_m[:n]
     away_y, away_x = plan.road_m[n : 2 * n] - road, plan.road_m[2 * n :] - road
     length = np.sqrt(away_y * away_y + away_x * away_x) + np.float32(1e-6)
-    return plan, road, away_y / length, away_x / length
+    return road, away_y / length, away_x / length
 
 
 def _at_streets(seed: int, row: noise.Index, column: noise.Index) -> Buildings:
     """Move each candidate to its street's building line, turn it along the street, and drop the misplaced."""
-    if row.size == 0:
-        return _empty()
 
     def draw(salt: int) -> F32:
         return noise.uniform(noise.key(seed, 61, salt), row, column)
@@ -100,20 +98,24 @@ def _at_streets(seed: int, row: noise.Index, column: noise.Index) -> Buildings:
     hall = draw(0) > 0.965
     half_length = np.where(shed, 2.2 + 1.4 * draw(1), np.where(hall, 10 + 3 * draw(1), 5.0 + 3.2 * draw(1)))
     half_width = np.where(shed, 1.6 + 0.9 * draw(2), np.where(hall, 6 + 1.2 * draw(2), 3.9 + 1.3 * draw(2)))
-    _, road, away_y, away_x = _road_and_slope(seed, y, x)
+    road, away_y, away_x = _road_and_slope(seed, y, x)
     pull = np.where(shed, 0.0, half_width + 3.5 + 2.5 * draw(3) - road)
     y, x = y + pull * away_y, x + pull * away_x
-    plan, road, away_y, away_x = _road_and_slope(seed, y, x)
+    road, away_y, away_x = _road_and_slope(seed, y, x)
     fits = (np.abs(pull) < _PULL_M) & (road > half_width + 1.5) & (road < 42)
     swap = (draw(4) < 0.3) & ~hall  # the gable faces the street
     fits &= np.where(swap, road > half_length + 1.5, True) & (np.where(shed, road, 99) > 14)
     placed = Buildings(
-        y=y, x=x,
-        cosine=np.where(swap, away_x, -away_y), sine=np.where(swap, away_y, away_x),
-        half_length=half_length.astype(np.float32), half_width=half_width.astype(np.float32),
+        y=y,
+        x=x,
+        cosine=np.where(swap, away_x, -away_y),
+        sine=np.where(swap, away_y, away_x),
+        half_length=half_length.astype(np.float32),
+        half_width=half_width.astype(np.float32),
         eaves_m=np.where(shed, 2.4, np.where(hall, 7.0, 3.2 + 2.6 * draw(5))).astype(np.float32),
         ridge_m=np.where(hall | (shed & (draw(6) < 0.6)), 0.0, half_width * 0.7).astype(np.float32),
-        material=_roofs(draw(7), hall), tone=(0.8 + 0.4 * draw(8)).astype(np.float32),
+        material=_roofs(draw(7), hall),
+        tone=(0.8 + 0.4 * draw(8)).astype(np.float32),
         gable=swap,
         rank=noise.bits(noise.key(seed, 62), row, column) >> np.where(shed, 8, 0).astype(np.uint32),
     )
@@ -128,31 +130,36 @@ def _roofs(draw: F32, hall: NDArray[np.bool_]) -> NDArray[np.uint8]:
 
 def _on_dry_ground(seed: int, houses: Buildings) -> NDArray[np.bool_]:
     """Say which houses keep off roads, water, woods and other estates, at their corners."""
-    inside = np.ones(len(houses.y), bool)
+    corner_y, corner_x = [], []
     for along in (-1, 1):
         for across in (-1, 1):
             a, b = along * houses.half_length, across * houses.half_width
-            y = houses.y + a * houses.sine + b * houses.cosine
-            x = houses.x + a * houses.cosine - b * houses.sine
-            plan = _layout_at(seed, y, x)
-            land = plan.terrain
-            inside &= (plan.road_m > 1.5) & (land.river_m > 4) & (land.lake_m > 4) & (land.wood_m > 3 - TOWN_WOOD_M)
-            inside &= plan.plots.town[plan.plot]
-    return inside
+            corner_y.append(houses.y + a * houses.sine + b * houses.cosine)
+            corner_x.append(houses.x + a * houses.cosine - b * houses.sine)
+    plan = _layout_at(seed, np.concatenate(corner_y), np.concatenate(corner_x))
+    land = plan.terrain
+    inside = (plan.road_m > 1.5) & (land.river_m > 4) & (land.lake_m > 4) & (land.wood_m > 3 - TOWN_WOOD_M)
+    inside &= plan.plots.town[plan.plot]
+    return np.asarray(inside.reshape(4, -1).all(axis=0))
 
 
 def _give_way(houses: Buildings) -> Buildings:
     """Keep the houses that outrank all that they would touch; then, of the rest that touch none of these, again."""
     radius = houses.half_length * np.float32(0.82) + houses.half_width * np.float32(0.35)
-    apart_y = houses.y[:, None] - houses.y[None, :]
-    apart_x = houses.x[:, None] - houses.x[None, :]
-    limit = radius[:, None] + radius[None, :] + 1.0
+    pairs = cKDTree(np.stack([houses.y, houses.x], axis=1)).query_pairs(_CONFLICT_M, output_type="ndarray")
+    i, j = pairs.T
+    apart_y, apart_x = houses.y[i] - houses.y[j], houses.x[i] - houses.x[j]
+    limit = radius[i] + radius[j] + 1.0
     touch = apart_y * apart_y + apart_x * apart_x < limit * limit
-    np.fill_diagonal(touch, False)
-    outranked = houses.rank[None, :] > houses.rank[:, None]
-    first = ~(touch & outranked).any(axis=1)
-    rest = ~first & ~(touch & first[None, :]).any(axis=1)
-    second = rest & ~(touch & outranked & rest[None, :]).any(axis=1)
+    i, j = i[touch], j[touch]
+    i_wins = houses.rank[i] > houses.rank[j]
+    winner, loser = np.where(i_wins, i, j), np.where(i_wins, j, i)
+    first = np.ones(len(houses.y), np.bool_)
+    first[loser] = False
+    rest = ~first
+    rest[loser[first[winner]]] = False
+    second = rest.copy()
+    second[loser[rest[winner]]] = False
     return houses.take(first | second)
 
 
@@ -168,15 +175,29 @@ def _with_wings(houses: Buildings) -> Buildings:
         main,
         y=main.y + along * main.sine + across * main.cosine,
         x=main.x + along * main.cosine - across * main.sine,
-        cosine=-main.sine, sine=main.cosine,
-        half_length=half_length, half_width=half_width,
+        cosine=-main.sine,
+        sine=main.cosine,
+        half_length=half_length,
+        half_width=half_width,
         ridge_m=main.ridge_m * np.float32(0.72),
     )
     both = ((getattr(houses, field.name), getattr(wings, field.name)) for field in fields(houses))
     return Buildings(*(np.concatenate(pair) for pair in both))
 
 
-def _empty() -> Buildings:
-    none = np.zeros(0, np.float32)
-    place = np.zeros(0, np.float64)
-    return Buildings(place, place, *[none] * 6, np.zeros(0, np.uint8), none, np.zeros(0, bool), np.zeros(0, np.uint32))
+def _none() -> Buildings:
+    nothing = np.zeros(0)
+    return Buildings(
+        y=nothing,
+        x=nothing,
+        cosine=nothing.astype(np.float32),
+        sine=nothing.astype(np.float32),
+        half_length=nothing.astype(np.float32),
+        half_width=nothing.astype(np.float32),
+        eaves_m=nothing.astype(np.float32),
+        ridge_m=nothing.astype(np.float32),
+        material=nothing.astype(np.uint8),
+        tone=nothing.astype(np.float32),
+        gable=nothing.astype(np.bool_),
+        rank=nothing.astype(np.uint32),
+    )

@@ -24,10 +24,12 @@ def veil(seed: int, frame: Frame) -> tuple[F32, F32]:
 
     def nodes(row: Index, column: Index) -> F32:
         y, x = row * _STEP_M, column * _STEP_M
-        return np.stack([
-            _opacity(seed, y, x),
-            _opacity(seed, y + SUN[0] * _HEIGHT_M, x + SUN[1] * _HEIGHT_M),
-        ])
+        return np.stack(
+            [
+                _opacity(seed, y, x),
+                _opacity(seed, y + SUN[0] * _HEIGHT_M, x + SUN[1] * _HEIGHT_M),
+            ]
+        )
 
     opacity, above = noise.upsample(_STEP_M, frame.y, frame.x, nodes)
     return opacity, 1 - above * np.float32(1 - _SHADOW_LIGHT)
@@ -36,6 +38,8 @@ def veil(seed: int, frame: Frame) -> tuple[F32, F32]:
 def _opacity(seed: int, y: noise.F64, x: noise.F64) -> F32:
     thickness = np.float32(-1.45)
     for salt, (cell_m, share) in enumerate(((260.0, 1.0), (90.0, 0.45), (34.0, 0.22), (13.0, 0.10))):
-        thickness = thickness + np.float32(share) * noise.spline_noise(noise.key(seed, 100, salt), cell_m, y, x)
+        thickness = thickness + np.float32(share) * noise.spline_noise(
+            noise.key(seed, 100, salt), cell_m, y, x
+        )
     t = np.clip(thickness * np.float32(1.4), 0, 1)
     return np.asarray(t * t * (3 - 2 * t), np.float32)

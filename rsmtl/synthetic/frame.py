@@ -32,12 +32,12 @@ class Frame:
     @cached_property
     def y(self) -> F64:
         """`(H,)` metres of the pixel centres, southwards."""
-        return (self.rows + 0.5) * self.gsd_m
+        return (self.rows.astype(np.float64) + 0.5) * self.gsd_m
 
     @cached_property
     def x(self) -> F64:
         """`(W,)` metres of the pixel centres, eastwards."""
-        return (self.columns + 0.5) * self.gsd_m
+        return (self.columns.astype(np.float64) + 0.5) * self.gsd_m
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -51,7 +51,11 @@ class Frame:
     def grow(self, pixels: int) -> "Frame":
         """Return this frame with a margin on every side."""
         return Frame(
-            self.row - pixels, self.column - pixels, self.height + 2 * pixels, self.width + 2 * pixels, self.gsd_m
+            self.row - pixels,
+            self.column - pixels,
+            self.height + 2 * pixels,
+            self.width + 2 * pixels,
+            self.gsd_m,
         )
 
     def refine(self, ratio: int) -> "Frame":

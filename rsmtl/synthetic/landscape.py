@@ -68,7 +68,9 @@ class Landscape:
                 f"{self.origin_px}: move it."
             )
         if not self.gsd_m > 0:
-            raise InputError(f"A landscape's GSD must be positive, but it is {self.gsd_m} m: give metres per pixel.")
+            raise InputError(
+                f"A landscape's GSD must be positive, but it is {self.gsd_m} m: give metres per pixel."
+            )
 
     @property
     def ms_shape(self) -> tuple[int, int]:
@@ -97,7 +99,9 @@ class Landscape:
             for left in range(0, len(columns), step):
                 piece = self._piece(rows[top : top + step], columns[left : left + step])
                 _paste(piece, whole, top, left)
-        cut = tuple(slice(s.start - r.start * RATIO, s.stop - r.start * RATIO) for s, r in ((y, rows), (x, columns)))
+        cut = tuple(
+            slice(s.start - r.start * RATIO, s.stop - r.start * RATIO) for s, r in ((y, rows), (x, columns))
+        )
         return Rendered(
             classes=whole.classes[cut],
             hrms=whole.hrms[:, *cut],

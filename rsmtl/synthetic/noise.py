@@ -32,10 +32,10 @@ def key(seed: int, *salts: int) -> int:
 
 def bits(key: int, *coordinates: NDArray[np.integer]) -> U32:
     """Return 32 random bits for each tuple of integer coordinates (arrays that broadcast)."""
-    words = np.uint32(key)
+    words = np.array(key, np.uint32)
     for coordinate in coordinates:
         words = _mix(words ^ (coordinate.astype(np.uint32) * np.uint32(_GOLDEN)))
-    return np.asarray(words)
+    return words
 
 
 def uniform(key: int, *coordinates: NDArray[np.integer]) -> F32:
@@ -59,10 +59,17 @@ def spline_noise(key: int, cell_m: float, y: F64, x: F64) -> F32:
     """
     row, row_weights = _spline_axis(y / cell_m)
     column, column_weights = _spline_axis(x / cell_m)
+    first_row, first_column = row.min() - 1, column.min() - 1
+    nodes = uniform(
+        key,
+        np.arange(first_row, row.max() + 2)[:, None],
+        np.arange(first_column, column.max() + 2)[None, :],
+    ) - np.float32(0.5)
+    row, column = row - first_row, column - first_column
     total = np.zeros(np.broadcast_shapes(y.shape, x.shape), np.float32)
     for dy, row_weight in zip((-1, 0, 1), row_weights, strict=True):
         for dx, column_weight in zip((-1, 0, 1), column_weights, strict=True):
-            total += (uniform(key, row + dy, column + dx) - np.float32(0.5)) * row_weight * column_weight
+            total += nodes[row + dy, column + dx] * row_weight * column_weight
     return total * np.float32(_UNIT_STD)
 
 
@@ -93,12 +100,14 @@ def upsample(step_m: float, y: F64, x: F64, nodes: Callable[[Index, Index], F32]
     upper, lower = values[..., row, :], values[..., row + 1, :]
     lines = upper + (lower - upper) * fy[:, None]
     slopes = lines[..., 1:] - lines[..., :-1]
-    return np.take(lines, column, axis=-1) + np.take(slopes, column, axis=-1) * fx
+    return np.asarray(lines[..., column] + slopes[..., column] * fx)
 
 
 def grain(key: int, step_m: float, y: F64, x: F64) -> F32:
     """Return value noise of a texture: random nodes of mean 0 in ±1 at every `step_m`, bilinear in between."""
-    return upsample(step_m, y, x, lambda row, column: uniform(key, row, column) * np.float32(2) - np.float32(1))
+    return upsample(
+        step_m, y, x, lambda row, column: uniform(key, row, column) * np.float32(2) - np.float32(1)
+    )
 
 
 def _mix(words: U32) -> U32:

@@ -91,10 +91,12 @@ def ms(seed: int, frame: Frame, planes: F32) -> NDArray[np.uint16]:
     `planes` covers the same ground and `MS_MARGIN` PAN pixels more on every side.
     """
     rows = sum(
-        planes[:, MS_MARGIN + o : MS_MARGIN + o + RATIO * frame.height : RATIO] * np.float32(w) for o, w in TAPS
+        planes[:, MS_MARGIN + o : MS_MARGIN + o + RATIO * frame.height : RATIO] * np.float32(w)
+        for o, w in TAPS
     )
     both = sum(
-        rows[:, :, MS_MARGIN + o : MS_MARGIN + o + RATIO * frame.width : RATIO] * np.float32(w) for o, w in TAPS
+        rows[:, :, MS_MARGIN + o : MS_MARGIN + o + RATIO * frame.width : RATIO] * np.float32(w)
+        for o, w in TAPS
     )
     bands = [_noisy(noise.key(seed, 91, band), "ms", frame, both[band]) for band in range(len(BANDS))]
     return _quantise(np.stack(bands))

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from rsmtl.synthetic import noise, trees
 from rsmtl.synthetic.buildings import Buildings, buildings
 from rsmtl.synthetic.frame import Frame
-from rsmtl.synthetic.layout import TOWN_WOOD_M, Layout, Terrain, layout, terrain
-from rsmtl.synthetic.materials import CLASS_OF, GRAIN, MOTTLE, ROWS, Class, M
+from rsmtl.synthetic.layout import TOWN_WOOD_M, Layout, layout
+from rsmtl.synthetic.materials import CLASS_OF, GRAIN, MOTTLE, ROWS, M
 from rsmtl.synthetic.noise import F32, Index
+from rsmtl.synthetic.terrain import Terrain, terrain
 from rsmtl.synthetic.trees import Canopy, canopy
 
 SUN = (0.8, 0.6)
@@ -69,7 +70,9 @@ class _Ground:
     tree_density: F32
 
     def cut(self, part: tuple[slice, slice]) -> "_Ground":
-        return _Ground(self.material[part], self.brightness[part], self.height_m[part], self.tree_density[part])
+        return _Ground(
+            self.material[part], self.brightness[part], self.height_m[part], self.tree_density[part]
+        )
 
 
 def _smooth(seed: int, frame: Frame) -> Terrain:

@@ -47,7 +47,9 @@ def canopy(seed: int, frame: Frame, density: F32, around: Frame, sun: tuple[floa
     """
     row, y = _nearest_cells(frame.y)
     column, x = _nearest_cells(frame.x)
-    crowns = _crowns(seed, np.arange(row[0], row[-1] + 2), np.arange(column[0], column[-1] + 2), density, around)
+    crowns = _crowns(
+        seed, np.arange(row[0], row[-1] + 2), np.arange(column[0], column[-1] + 2), density, around
+    )
     row, column = row - row[0], column - column[0]
     height, shading, tone = (np.full(frame.shape, value, np.float32) for value in (0, 1, 1))
     for down in (0, 1):
@@ -73,7 +75,9 @@ def _nearest_cells(position: F64) -> tuple[Index, F32]:
     return cell.astype(np.intp), (t - cell).astype(np.float32)
 
 
-def _crowns(seed: int, rows: Index, columns: Index, density: F32, around: Frame) -> tuple[F32, F32, F32, F32, F32]:
+def _crowns(
+    seed: int, rows: Index, columns: Index, density: F32, around: Frame
+) -> tuple[F32, F32, F32, F32, F32]:
     """Return tables over cells, in cells from their middles: y, x, one over the radius; and height (0: none), tone."""
     row, column = rows[:, None], columns[None, :]
 
@@ -81,12 +85,17 @@ def _crowns(seed: int, rows: Index, columns: Index, density: F32, around: Frame)
         return noise.uniform(noise.key(seed, 70, salt), row, column)
 
     y, x = ((draw(salt) - np.float32(0.5)) * np.float32(_JITTER) for salt in (0, 1))
-    pixel_y = np.floor((row + 0.5 + y.astype(np.float64)) * CROWN_M / around.gsd_m).astype(np.intp) - around.row
-    pixel_x = np.floor((column + 0.5 + x.astype(np.float64)) * CROWN_M / around.gsd_m).astype(np.intp) - around.column
+    pixel_y = (
+        np.floor((row + 0.5 + y.astype(np.float64)) * CROWN_M / around.gsd_m).astype(np.intp) - around.row
+    )
+    pixel_x = (
+        np.floor((column + 0.5 + x.astype(np.float64)) * CROWN_M / around.gsd_m).astype(np.intp)
+        - around.column
+    )
     # Crowns in the outermost cells may stand beyond the frame around; they reach no pixel.
     chance = density[np.clip(pixel_y, 0, around.height - 1), np.clip(pixel_x, 0, around.width - 1)]
     stands = draw(2) < chance
     size = draw(3)
-    radius = 0.40 + (_LARGEST - 0.40) * size
+    reach = np.float32(1) / (np.float32(0.40) + np.float32(_LARGEST - 0.40) * size)
     top = np.where(stands, 4.5 + 4.0 * size + 1.5 * draw(4), 0).astype(np.float32)
-    return y, x, 1 / radius, top, 0.82 + 0.36 * draw(5)
+    return y, x, reach, top, np.float32(0.82) + np.float32(0.36) * draw(5)

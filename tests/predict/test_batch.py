@@ -24,7 +24,9 @@ def test_a_window_past_the_scene_is_reflected_and_one_inside_is_not_copied() -> 
     region = torch.arange(20.0).reshape(1, 4, 5)
     inside = cut(region, Span(1, 3), Span(0, 5))
     assert inside.data_ptr() == region[:, 1:].data_ptr()
-    assert torch.equal(cut(region, Span(2, 6), Span(4, 6))[0], torch.tensor([[14.0, 14], [19, 19], [14, 14], [19, 19]]))
+    assert torch.equal(
+        cut(region, Span(2, 6), Span(4, 6))[0], torch.tensor([[14.0, 14], [19, 19], [14, 14], [19, 19]])
+    )
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 7])

@@ -16,6 +16,7 @@ from rsmtl.config import Settings
 from rsmtl.errors import PlanError
 from rsmtl.lattice import Lattice
 from rsmtl.predict.lazy import predict
+from rsmtl.scene.open import open_scene
 from rsmtl.scene.scene import Scene, Storage
 from tests import fakes
 
@@ -76,14 +77,13 @@ def digest(found: xr.Dataset) -> str:
 
 
 @pytest.fixture(scope="module")
-def ragged() -> Scene:
-    values = fakes.textured((3, 1100, 1500))
-    values[:, fakes.ragged_nodata(1100, 1500)] = np.nan
-    return fakes.make_scene(values)
+def ragged(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    """A scene of 1,500 × 1,100 pixels on the disk, with a ragged nodata area."""
+    return open_scene(fakes.ragged_tiff(tmp_path_factory.mktemp("ragged") / "ragged.tif"))
 
 
 def test_the_bits_do_not_depend_on_chunks_or_scheduler(ragged: Scene, processes: str) -> None:
-    model = fakes.random_urec()
+    model = fakes.random_urec(high=2047)
     layouts = [(c, s) for c in (1, 2, 3, 5) for s in ("synchronous", "threads", "distributed")]
     found = {}
     for chunk, scheduler in layouts:
@@ -93,7 +93,7 @@ def test_the_bits_do_not_depend_on_chunks_or_scheduler(ragged: Scene, processes:
 
 
 def test_bf16_and_batches_do_not_depend_on_chunks_either(ragged: Scene) -> None:
-    model = fakes.random_urec()
+    model = fakes.random_urec(high=2047)
     for change in ({"precision": "bf16"}, {"batch": 3}):
         found = set()
         for chunk in (1, 3):
@@ -104,7 +104,11 @@ def test_bf16_and_batches_do_not_depend_on_chunks_either(ragged: Scene) -> None:
 
 def test_windows_blend_where_they_meet_and_only_there() -> None:
     values = fakes.textured((1, 200, 240))
-    got = predict(fakes.make_scene(values), fakes.position_dependent(), SMALL).same.compute(scheduler="threads").values
+    got = (
+        predict(fakes.make_scene(values), fakes.position_dependent(), SMALL)
+        .same.compute(scheduler="threads")
+        .values
+    )
     bump = np.linspace(0, 1, 96, dtype=np.float32)[:, None] * np.linspace(-1, 1, 96, dtype=np.float32)
     np.testing.assert_allclose(got[:64, :64], (values[0] + bump_at(bump))[:64, :64], atol=1e-6)
     weight = (np.arange(32) + 0.5) / 32
@@ -124,6 +128,7 @@ def test_heads_of_another_scale_come_out_of_the_same_pass() -> None:
     lazy = predict(fakes.make_scene(values), fakes.upsampler(), SMALL)
     np.testing.assert_allclose(lazy.sr.values, values[0].repeat(4, 0).repeat(4, 1), rtol=1e-6)
     np.testing.assert_allclose(lazy.same.values, values[0], rtol=1e-6)
+    assert lazy.sr.odc.geobox.affine * (0, 0) == lazy.same.odc.geobox.affine * (0, 0)
     assert lazy.sr.odc.geobox.resolution.x * 4 == lazy.same.odc.geobox.resolution.x
     assert lazy.sr.odc.crs == lazy.same.odc.crs == fakes.CRS
 
@@ -152,7 +157,11 @@ def test_a_slice_runs_only_the_windows_that_touch_it(tmp_path: Path) -> None:
     lazy = predict(scene, fakes.recorder(tmp_path / "seen"), SMALL)
     assert not list((tmp_path / "seen").iterdir())
     lattice = Lattice(height, width, 96, 32)
-    for y, x in [(slice(10, 20), slice(10, 20)), (slice(70, 75), slice(60, 140)), (slice(399, 400), slice(0, 70))]:
+    for y, x in [
+        (slice(10, 20), slice(10, 20)),
+        (slice(70, 75), slice(60, 140)),
+        (slice(399, 400), slice(0, 70)),
+    ]:
         lazy.isel(y=y, x=x).compute(scheduler="synchronous")
         touched = [
             (window.y.start, window.x.start)
@@ -168,7 +177,9 @@ def test_a_slice_runs_only_the_windows_that_touch_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("chunk", [1, 3])
 @pytest.mark.parametrize("scheduler", ["synchronous", "threads", "distributed"])
-def test_windows_with_a_valid_pixel_run_once_and_no_other(tmp_path: Path, chunk, scheduler, processes) -> None:
+def test_windows_with_a_valid_pixel_run_once_and_no_other(
+    tmp_path: Path, chunk, scheduler, processes
+) -> None:
     height, width = 400, 500
     values, invalid = fakes.numbered(height, width), fakes.ragged_nodata(height, width)
     lattice = Lattice(height, width, 96, 32)

@@ -1,0 +1,83 @@
+"""`verify`: compute a sample of a product's chunks again, in this process, and compare every bit."""
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from rsmtl.config import Settings
+from rsmtl.errors import InputError
+from rsmtl.lattice import Area, Chunk
+from rsmtl.models.checkpoint import load_model
+from rsmtl.predict.kernel import Array, finish_chunk, run_chunk
+from rsmtl.predict.plan import Plan, plan
+from rsmtl.scene.open import reopen
+from rsmtl.store.provenance import read_run
+from rsmtl.store.zarr import read_region
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a verification found."""
+
+    folder: Path
+    n_chunks: int
+    checked: tuple[Chunk, ...]
+    differing: tuple[tuple[Chunk, str], ...]
+    """Chunks and outputs whose stored values are not what the model gives."""
+
+
+def verify(folder: Path, n_chunks: int = 4, seed: int = 0) -> Verification:
+    """Compute chunks of a finished product again and compare them with its Zarr store bit by bit.
+
+    Parameters
+    ----------
+    folder
+        Of one product, with its `run.json`.
+    n_chunks
+        How many to check, chosen at random by `seed`; all if there are fewer.
+
+    Raises
+    ------
+    InputError
+        If there is no product, or its inputs or model are gone or have changed.
+    """
+    run = read_run(folder)
+    made = plan(reopen(run.opened_with), load_model(run.model_source), Settings(**run.settings))
+    if made.model.sha256 != run.model_sha256:
+        raise InputError(
+            f"the weights at {run.model_source!r} are not those the product was made with "
+            f"(sha256 {made.model.sha256[:12]}… instead of {run.model_sha256[:12]}…): put those back to verify it"
+        )
+    chosen = sorted(random.Random(seed).sample(made.chunks, min(n_chunks, len(made.chunks))))
+    differing = tuple((chunk, name) for chunk in chosen for name in _differing(made, folder, chunk))
+    return Verification(folder, len(made.chunks), tuple(chosen), differing)
+
+
+def _differing(made: Plan, folder: Path, chunk: Chunk) -> list[str]:
+    partials = {source: run_chunk(made, source) for source in made.lattice.waits_for(chunk)}
+    core = partials[chunk].core if chunk in partials else {}
+
+    def strip(source: Chunk, head: str, area: Area) -> Array:
+        return partials[source].strips[head, area]
+
+    whole = finish_chunk(made, chunk, core, strip)
+    y, x = made.lattice.y.chunk_span(chunk[0]), made.lattice.x.chunk_span(chunk[1])
+    return [
+        output.name
+        for output in made.outputs
+        if not _same(
+            read_region(folder, output, y.scaled(output.scale).slice, x.scaled(output.scale).slice),
+            whole[output.name],
+        )
+    ]
+
+
+def _same(stored: NDArray[Any], computed: NDArray[Any]) -> bool:
+    return (
+        stored.dtype == computed.dtype
+        and stored.shape == computed.shape
+        and stored.tobytes() == computed.tobytes()
+    )

@@ -1,0 +1,252 @@
+"""STAC: items become scenes, catalogues and collections become lists of items. STAC 1.0 and 1.1, local or http."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import urlparse
+
+import fsspec
+import numpy as np
+import pystac
+import stackstac
+from stackstac.rio_env import LayeredEnv
+
+from rsmtl.errors import SceneError
+from rsmtl.scene.arrays import ArrayReader, per_band
+from rsmtl.scene.grid import epsg_of, same_grid
+from rsmtl.scene.lazy import lazy_bands
+from rsmtl.scene.raster import GDAL_ENV, Declared, open_raster
+from rsmtl.scene.scene import Scene, SceneInput
+from rsmtl.scene.sources import source_file
+from rsmtl.scene.stack import combine, join
+from rsmtl.scene.zarr import is_zarr, open_zarr
+
+RASTER_SUFFIXES = {".tif", ".tiff", ".jp2", ".vrt", ".img", ".zarr"}
+RASTER_TYPES = (
+    "image/tiff",
+    "image/vnd.stac.geotiff",
+    "image/x.geotiff",
+    "image/jp2",
+    "application/vnd+zarr",
+)
+
+STACK_CHUNK_PX = 512
+
+
+def read_stac(href: str) -> pystac.STACObject:
+    """Read an item, a collection or a catalogue.
+
+    Raises
+    ------
+    SceneError
+        If it cannot be read or is not STAC.
+    """
+    try:
+        with fsspec.open(href, "rb") as file:
+            document = json.loads(file.read())
+    except FileNotFoundError as error:
+        raise SceneError(f"'{href}' does not exist: give a STAC item, collection or catalogue") from error
+    except Exception as error:  # a file system or server raises what it likes, a parser too
+        raise SceneError(
+            f"'{href}' cannot be read as JSON ({error}): give a STAC item, collection or catalogue"
+        ) from error
+    try:
+        return pystac.read_dict(document, href=href)
+    except Exception as error:  # pystac trips over malformed documents in many ways
+        raise SceneError(
+            f"'{href}' is JSON but not STAC ({type(error).__name__}: {error}): give an item, collection or catalogue"
+        ) from error
+
+
+def item_hrefs(catalog: pystac.Catalog) -> Iterator[str]:
+    """Yield where the items of a catalogue and of its children stand, depth first; the items are not read.
+
+    A child that cannot be read is yielded in the place of its items, so that opening it says what is wrong.
+    """
+    waiting, seen = [catalog.self_href], {catalog.self_href}
+    while waiting:
+        href = waiting.pop()
+        try:
+            read = catalog if href == catalog.self_href else read_stac(href)
+        except SceneError:
+            yield href
+            continue
+        if not isinstance(read, pystac.Catalog):
+            yield href
+            continue
+        yield from (target for link in read.get_item_links() if (target := link.get_absolute_href()))
+        children = [target for link in read.get_child_links() if (target := link.get_absolute_href())]
+        waiting += [child for child in reversed(children) if child not in seen]
+        seen.update(children)
+
+
+def item_scene(item: pystac.Item, assets: Mapping[str, Sequence[str]] | None) -> Scene:
+    """Return a scene from an item; no pixel is read.
+
+    Parameters
+    ----------
+    assets
+        By input name, the assets whose bands make up the input, in order. None offers each raster asset with
+        role `data` as an input of its own, for `align` to choose from; and one with role `visual` if no data
+        asset has as many bands, as it is then no mere rendering of one.
+
+    Raises
+    ------
+    SceneError
+        If an asset is missing or cannot be opened, or there is none with data.
+    """
+    if assets is None:
+        inputs = _offered(item)
+    else:
+        inputs = {name: _assemble(item, name, names) for name, names in assets.items()}
+    files = dict.fromkeys(source for found in inputs.values() for source in found.sources)
+    properties = item.to_dict(include_self_link=False)["properties"]
+    return Scene(
+        id=item.id,
+        inputs=inputs,
+        sources=(source_file(item.self_href), *files),
+        properties={
+            k: v for k, v in properties.items() if not k.startswith("proj:")
+        },  # true of the item's grids only
+        item_href=item.self_href,
+    )
+
+
+def _offered(item: pystac.Item) -> dict[str, SceneInput]:
+    rasters = {name: asset for name, asset in item.assets.items() if _is_raster(asset)}
+    data = {name: _open_asset(item, name) for name, asset in rasters.items() if asset.has_role("data")}
+    visual = {name: _open_asset(item, name) for name, asset in rasters.items() if asset.has_role("visual")}
+    counts = {len(found.bands) for found in data.values()}
+    offered = data | {
+        name: found for name, found in visual.items() if len(found.bands) not in counts | set(data)
+    }
+    if not offered:
+        raise SceneError(
+            f"item {item.id!r} has no raster asset with role `data`: name the assets to take with `--assets`, "
+            f"it has {_listed(item)}"
+        )
+    return offered
+
+
+def _is_raster(asset: pystac.Asset) -> bool:
+    if asset.media_type:
+        return asset.media_type.split(";")[0].strip().lower() in RASTER_TYPES
+    return PurePosixPath(urlparse(asset.href).path).suffix.lower() in RASTER_SUFFIXES
+
+
+def _listed(item: pystac.Item) -> str:
+    return ", ".join(sorted(item.assets)) or "none"
+
+
+def _assemble(item: pystac.Item, name: str, assets: Sequence[str]) -> SceneInput:
+    """Make one input of several assets: bands on one grid through stackstac, the rest as rasters."""
+    members = [_open_asset(item, asset) for asset in assets]
+    runs: list[list[SceneInput]] = []
+    for member in members:
+        stackable = _stackable(member)
+        if runs and stackable and _stackable(runs[-1][0]) and same_grid(runs[-1][0].geobox, member.geobox):
+            runs[-1].append(member)
+        else:
+            runs.append([member])
+    return combine(name, [_stacked(name, run) if len(run) > 1 else run[0] for run in runs])
+
+
+def _stackable(member: SceneInput) -> bool:
+    """Whether stackstac can read it: a raster of one band whose CRS has an EPSG code."""
+    return member.data.attrs.get("n_file_bands") == 1 and epsg_of(member.geobox) is not None
+
+
+def _open_asset(item: pystac.Item, name: str) -> SceneInput:
+    """Open one asset as an input; a single band is called as the asset is."""
+    if name not in item.assets:
+        raise SceneError(f"item {item.id!r} has no asset {name!r}: it has {_listed(item)}")
+    asset = item.assets[name]
+    href = asset.get_absolute_href() or asset.href
+    if is_zarr(href):
+        variables = list(open_zarr(href).values())
+        found = combine(name, variables)
+    else:
+        found = open_raster(name, href, declared=_declared(asset))
+    return replace(found, bands=(name,)) if len(found.bands) == 1 else found
+
+
+def _declared(asset: pystac.Asset) -> list[Declared]:
+    """Read what the asset says of its bands, in the words of STAC 1.0 (`raster:bands`, `eo:bands`) or 1.1 (`bands`)."""
+    said = asset.extra_fields
+    lists = [said[key] for key in ("bands", "raster:bands", "eo:bands") if isinstance(said.get(key), list)]
+    n = max(map(len, lists), default=0)
+    merged: list[dict[str, Any]] = [{} for _ in range(n)]
+    for bands in lists:
+        for into, band in zip(merged, bands, strict=False):
+            into |= band
+    common: dict[str, Any] = {
+        key: said[key] for key in ("nodata", "raster:scale", "raster:offset") if key in said
+    }
+    return [
+        Declared(
+            name=band.get("eo:common_name") or band.get("common_name") or band.get("name"),
+            nodata=_number(band.get("nodata")),
+            scale=_number(band.get("raster:scale", band.get("scale"))),
+            offset=_number(band.get("raster:offset", band.get("offset"))),
+        )
+        for band in ({**common, **band} for band in merged or ([common] if common else []))
+    ]
+
+
+def _number(said: Any) -> float | None:
+    """Read a number, or one of STAC's words for one: `nan`, `inf`, `-inf`."""
+    try:
+        return None if said is None else float(said)
+    except (TypeError, ValueError):
+        return None
+
+
+def _stacked(name: str, members: Sequence[SceneInput]) -> SceneInput:
+    """Read single-band rasters on one grid through stackstac, as one lazy array.
+
+    Projection, grid and type are those found in the files: items may lack them, and stackstac does not know
+    `proj:code`. Sentinel, scale and offset that only the item names are applied afterwards.
+    """
+    geobox = members[0].geobox
+    exact = all(np.dtype(m.storage.dtype).itemsize <= 2 or m.storage.dtype == "float32" for m in members)
+    dtype = np.dtype(np.float32 if exact else np.float64)
+    names = [f"{k}" for k in range(len(members))]
+    hrefs = [source.href for member in members for source in member.sources]
+    item = {
+        "id": name,
+        "properties": {"datetime": None, "proj:epsg": epsg_of(geobox)},
+        "assets": {
+            key: {"href": href, "proj:shape": list(geobox.shape), "proj:transform": list(geobox.affine)}
+            for key, href in zip(names, hrefs, strict=True)
+        },
+    }
+    stack = stackstac.stack(
+        item,
+        assets=names,
+        epsg=epsg_of(geobox),
+        resolution=(geobox.resolution.x, -geobox.resolution.y),
+        bounds=tuple(geobox.boundingbox.bbox),
+        snap_bounds=False,
+        chunksize=STACK_CHUNK_PX,
+        dtype=dtype,
+        fill_value=dtype.type(np.nan),
+        rescale=False,
+        sortby_date=False,
+        properties=False,
+        band_coords=False,
+        xy_coords=False,
+        gdal_env=LayeredEnv(always=GDAL_ENV),
+        errors_as_nodata=(),  # a file that cannot be read is an error, not an empty image
+    )
+    joint = join(name, members)
+    n = len(members)
+    reader = ArrayReader(
+        array=stack.isel(time=0, drop=True).drop_vars(["band", "id"], errors="ignore"),
+        dims=("band", "y", "x"),
+        nodata=tuple(m.storage.nodata for m in members),
+        scale=per_band(joint.storage.scale, n),
+        offset=per_band(joint.storage.offset, n),
+    )
+    return replace(joint, data=lazy_bands(reader, joint.bands))
