@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from torch import Tensor, nn
 
+from rsmtl.models.checkpoint import Card, save_checkpoint
 from rsmtl.models.model import Model
 from rsmtl.models.spec import HeadSpec, InputSpec, ModelSpec
 from rsmtl.models.urec import URecConfig, build_urec, urec_spec
@@ -207,4 +208,13 @@ def write_tiff(path: Path, values: NDArray, nodata: float | None = None) -> Path
         path, "w", "GTiff", width, height, bands, dtype=values.dtype, transform=transform, **options
     ) as file:
         file.write(values)
+    return path
+
+
+def random_checkpoint(path: Path, high: float = 2047.0, seed: int = 0) -> Path:
+    """Save a small U-REC with random weights."""
+    torch.manual_seed(seed)
+    config = URecConfig(in_channels=3, n_classes=6, width=4)
+    spec = urec_spec(config, bands=("red", "green", "blue"), classes=(), radiometry=Radiometry(high=(high,)))
+    save_checkpoint(path, build_urec(config), Card(config=config.model_dump(), spec=spec))
     return path

@@ -30,7 +30,7 @@ def forward(model: Model, settings: Settings, inputs: list[Tensor]) -> dict[str,
     ModelError
         If the module does not answer as its spec says.
     """
-    module = _ready(model, settings.device)
+    module = ready(model, settings.device)
     with torch.autocast(settings.device, torch.bfloat16, enabled=settings.precision == "bf16"):
         answer = module(*inputs)
     batch, window = len(inputs[0]), settings.window
@@ -40,8 +40,8 @@ def forward(model: Model, settings: Settings, inputs: list[Tensor]) -> dict[str,
 
 
 @lru_cache(maxsize=2)
-def _ready(model: Model, device: str) -> nn.Module:
-    """A copy of the module on the device, channels last; one per process, however many jobs run it."""
+def ready(model: Model, device: str) -> nn.Module:
+    """Return a copy of the module on the device, channels last; one per process, however many jobs run it."""
     return copy.deepcopy(model.module).eval().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 

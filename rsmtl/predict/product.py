@@ -1,20 +1,20 @@
 """`write`: a scene's whole product, on the disk, resumable, with its STAC item last."""
 
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from rsmtl import __version__
 from rsmtl.config import Settings
-from rsmtl.lattice import Chunk
 from rsmtl.models.model import Model
 from rsmtl.predict.cost import check_fits, cost
 from rsmtl.predict.drain import Progress, drain
 from rsmtl.predict.executor import Executor, SerialExecutor
 from rsmtl.predict.plan import Plan, plan
+from rsmtl.predict.publish import finished, publish
 from rsmtl.scene.scene import Scene
 from rsmtl.store.folder import product_folder
 from rsmtl.store.ledger import Ledger, fingerprint_digest
@@ -104,7 +104,7 @@ def fingerprint_of(made: Plan) -> dict[str, Any]:
             for name, found in made.scene.inputs.items()
         },
         "sources": [asdict(source) for source in made.scene.sources],
-        "rsmtl": rsmtl_version,
+        "rsmtl": __version__,
     }
 
 

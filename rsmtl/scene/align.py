@@ -51,7 +51,7 @@ def align(scene: Scene, spec: ModelSpec, resampling: Resampling = "bilinear") ->
 def scaled_grid(reference: GeoBox, scale: Fraction) -> GeoBox:
     """Return the grid with `scale` pixels per reference pixel, from the same corner; a last pixel may reach past."""
     height, width = (ceil(size * scale) for size in reference.shape)
-    return GeoBox((height, width), reference.affine * Affine.scale(float(1 / scale)), reference.crs)
+    return GeoBox((height, width), reference.affine @ Affine.scale(float(1 / scale)), reference.crs)
 
 
 def _choose(scene: Scene, spec: ModelSpec) -> dict[str, SceneInput]:

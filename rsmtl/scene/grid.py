@@ -78,10 +78,10 @@ def same_grid(one: GeoBox, other: GeoBox) -> bool:
 def shift_px(one: GeoBox, other: GeoBox) -> float:
     """Return how far the corners of two grids of one size and CRS lie apart, in pixels of the second; the largest."""
     height, width = other.shape
-    to_other = ~other.affine * one.affine
+    to_other = ~other.affine @ one.affine
     corners = [(0, 0), (width, 0), (0, height), (width, height)]
     return max(
-        abs(float(a - b)) for corner in corners for a, b in zip(to_other * corner, corner, strict=True)
+        abs(float(a - b)) for corner in corners for a, b in zip(to_other @ corner, corner, strict=True)
     )
 
 

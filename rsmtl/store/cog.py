@@ -18,7 +18,7 @@ from rsmtl.store.folder import replacing, temporary
 
 BLOCK_PX = 512
 """Edge of the COG's internal tiles."""
-_CACHE_BYTES = 64 * 2**20
+_CACHE_BYTES = 16 * 2**20
 """GDAL's block cache while a file is written; by itself it would take 5 % of the machine's memory."""
 _READ_BYTES = 16 * 2**20
 """Pixels taken from the source at once."""

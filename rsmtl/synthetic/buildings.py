@@ -8,9 +8,9 @@ from scipy.spatial import cKDTree
 
 from rsmtl.synthetic import noise
 from rsmtl.synthetic.layout import TOWN_WOOD_M, Layout, layout
-from rsmtl.synthetic.terrain import terrain
 from rsmtl.synthetic.materials import M
 from rsmtl.synthetic.noise import F32, F64
+from rsmtl.synthetic.terrain import terrain
 
 LOT_M = 13.0
 """Edge of the jittered cells that offer one house each."""

@@ -23,7 +23,7 @@ def veil(seed: int, frame: Frame) -> tuple[F32, F32]:
     """
 
     def nodes(row: Index, column: Index) -> F32:
-        y, x = row * _STEP_M, column * _STEP_M
+        y, x = (axis.astype(np.float64) * _STEP_M for axis in (row, column))
         return np.stack(
             [
                 _opacity(seed, y, x),
@@ -36,10 +36,8 @@ def veil(seed: int, frame: Frame) -> tuple[F32, F32]:
 
 
 def _opacity(seed: int, y: noise.F64, x: noise.F64) -> F32:
-    thickness = np.float32(-1.45)
+    thickness = np.full(np.broadcast_shapes(y.shape, x.shape), -1.45, np.float32)
     for salt, (cell_m, share) in enumerate(((260.0, 1.0), (90.0, 0.45), (34.0, 0.22), (13.0, 0.10))):
-        thickness = thickness + np.float32(share) * noise.spline_noise(
-            noise.key(seed, 100, salt), cell_m, y, x
-        )
+        thickness += np.float32(share) * noise.spline_noise(noise.key(seed, 100, salt), cell_m, y, x)
     t = np.clip(thickness * np.float32(1.4), 0, 1)
     return np.asarray(t * t * (3 - 2 * t), np.float32)

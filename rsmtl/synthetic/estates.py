@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsmtl.synthetic import noise
-from rsmtl.synthetic.materials import M
+from rsmtl.synthetic.materials import CLASS_OF, Class, M
 from rsmtl.synthetic.noise import F32
 from rsmtl.synthetic.regions import Regions
 
@@ -112,27 +112,28 @@ def _pick(draws: F32, shares: tuple[float, ...]) -> NDArray[np.intp]:
     return number
 
 
-_CROPS = (
-    "wheat",
-    "maize",
-    "beet",
-    "rapeseed",
-    "ripe grain",
-    "stubble",
-    "ploughed",
-    "harrowed",
-    "meadow",
-    "dry meadow",
-)
-_CROP_SHARES = (0.20, 0.10, 0.09, 0.10, 0.11, 0.06, 0.09, 0.07, 0.12, 0.06)
+_CROP_SHARES = {
+    "wheat": 0.20,
+    "maize": 0.10,
+    "beet": 0.09,
+    "rapeseed": 0.10,
+    "ripe grain": 0.11,
+    "stubble": 0.06,
+    "ploughed": 0.09,
+    "harrowed": 0.07,
+    "meadow": 0.12,
+    "dry meadow": 0.06,
+}
 
 
 def _plots(town: NDArray[np.bool_], draw: Callable[[int], F32]) -> Plots:
-    crop = np.array([M[name] for name in _CROPS], np.uint8)[_pick(draw(10), _CROP_SHARES)]
+    crop = np.array([M[name] for name in _CROP_SHARES], np.uint8)[
+        _pick(draw(10), tuple(_CROP_SHARES.values()))
+    ]
     copse, orchard = draw(11) < 0.05, draw(12) < 0.03
     material = np.where(orchard, M["meadow"], np.where(copse, M["leaves"], crop))
     material = np.where(town, M["garden"], material)
-    density = np.where(copse, 1.0, np.where(orchard, 0.6, np.where(crop >= M["meadow"], 0.02, 0.0)))
+    density = np.where(copse, 1.0, np.where(orchard, 0.6, np.where(CLASS_OF[crop] == Class.GRASS, 0.02, 0.0)))
     density = np.where(town, 0.10 + 0.25 * draw(13), density)
     tone = np.where(copse & ~town, 0.6, 0.86 + 0.28 * draw(14))
     spacing = np.array([2.5, 3.0, 4.0, 6.0], np.float32)[(draw(15) * 4).astype(np.intp)]

@@ -25,12 +25,22 @@ def footprint(rows: Index, columns: Index, height: int, width: int) -> NDArray[n
     """
     y, x = rows.astype(np.int64)[:, None], columns.astype(np.int64)[None, :]
     from_bottom, from_right = height - 1 - y, width - 1 - x
-    return _above(y, x, height, width) & _above(from_bottom, from_right, height, width)
+    return _inwards(y, x, height, width) & _inwards(from_bottom, from_right, height, width)
 
 
-def _above(y: Index, x: Index, height: int, width: int) -> NDArray[np.bool_]:
+def corners(height: int, width: int, *, slanted: bool) -> list[tuple[int, int]]:
+    """Return the corners `(row, column)` of the strip, or of the whole scene, counterclockwise from the top left."""
+    lean, drop = _slant(height, width) if slanted else (0, 0)
+    return [(0, lean), (height - drop, 0), (height, width - lean), (drop, width)]
+
+
+def _slant(height: int, width: int) -> tuple[int, int]:
+    return width // 8, height // 16
+
+
+def _inwards(y: Index, x: Index, height: int, width: int) -> NDArray[np.bool_]:
     """Say which pixels lie inwards of the upper and the left edge; the other two are these, turned by 180°."""
-    corner_x, corner_y = width // 8, height // 16
-    left = x * (height - corner_y) + y * corner_x >= corner_x * (height - corner_y)
-    top = y * (width - corner_x) >= (x - corner_x) * corner_y
+    lean, drop = _slant(height, width)
+    left = x * (height - drop) + y * lean >= lean * (height - drop)
+    top = y * (width - lean) >= (x - lean) * drop
     return left & top

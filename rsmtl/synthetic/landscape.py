@@ -1,9 +1,13 @@
 """Landscapes of any size: one window at a time, each the same as if the whole scene had been rendered."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
+import dask.array
 import numpy as np
+import rioxarray  # noqa: F401  (the .rio accessor)
+import xarray as xr
+from affine import Affine
 from numpy.typing import NDArray
 
 from rsmtl.errors import InputError
@@ -12,10 +16,15 @@ from rsmtl.synthetic.clouds import veil
 from rsmtl.synthetic.footprint import footprint
 from rsmtl.synthetic.frame import Frame
 from rsmtl.synthetic.materials import CLASS_NODATA
+from rsmtl.synthetic.products import PRODUCTS, Product, ProductSpec
 from rsmtl.synthetic.sensor import MS_MARGIN, OPTICS_MARGIN, RATIO
 from rsmtl.synthetic.surface import surface
 
-Product = Literal["hrms", "pan", "ms", "classes"]
+CRS = "EPSG:32632"
+"""Every world lies on this grid of metres."""
+_WORLD_ORIGIN_M = (500_000.0, 5_400_000.0)
+"""Easting and northing of the world's pixel (0, 0)."""
+_FINEST_M, _COARSEST_M = 0.05, 10.0
 _PIECE_PX = 512
 """Larger windows are rendered in pieces of this edge, whose arrays stay in the processor's cache."""
 
@@ -44,7 +53,7 @@ class Landscape:
     """
 
     seed: int
-    """Names the world: 0 to 2^63 − 1."""
+    """Names the world; any whole number, of which the low 64 bits count."""
     height_px: int
     """Of PAN and HRMS."""
     width_px: int
@@ -67,15 +76,23 @@ class Landscape:
                 f"A landscape's origin must lie on its MS grid, at multiples of {RATIO} pixels, but it is "
                 f"{self.origin_px}: move it."
             )
-        if not self.gsd_m > 0:
+        if not _FINEST_M <= self.gsd_m <= _COARSEST_M:
             raise InputError(
-                f"A landscape's GSD must be positive, but it is {self.gsd_m} m: give metres per pixel."
+                f"A landscape's GSD must lie between {_FINEST_M} and {_COARSEST_M} m, but it is {self.gsd_m} m: "
+                "its houses and crowns are drawn for that range."
             )
 
-    @property
-    def ms_shape(self) -> tuple[int, int]:
-        """Height and width in MS pixels; an incomplete last one counts."""
-        return -(-self.height_px // RATIO), -(-self.width_px // RATIO)
+    def shape(self, product: Product) -> tuple[int, int]:
+        """Return height and width of a product in its own pixels; an incomplete last MS pixel counts."""
+        ratio = _spec(product).ratio
+        return -(-self.height_px // ratio), -(-self.width_px // ratio)
+
+    def transform(self, product: Product) -> Affine:
+        """Return the map from a product's pixels to metres in `CRS`."""
+        row, column = self.origin_px
+        edge = self.gsd_m * _spec(product).ratio
+        east, north = _WORLD_ORIGIN_M
+        return Affine(edge, 0.0, east + column * self.gsd_m, 0.0, -edge, north - row * self.gsd_m)
 
     def render(self, y: slice, x: slice) -> Rendered:
         """Render a window.
@@ -110,6 +127,52 @@ class Landscape:
             valid=whole.valid[cut],
         )
 
+    def to_xarray(self, product: Product, chunk_px: int = 1024) -> xr.DataArray:
+        """Return a product of the whole scene, rendered when and where it is read.
+
+        Parameters
+        ----------
+        product
+            `"hrms"`, `"pan"`, `"ms"` or `"classes"`.
+        chunk_px
+            Edge of a Dask chunk in PAN pixels, a multiple of 4.
+
+        Returns
+        -------
+        xr.DataArray
+            `(band, y, x)`, Dask-backed, with CRS, transform and nodata as rioxarray writes them, and the bands'
+            names in the attribute `long_name`.
+        """
+        spec = _spec(product)
+        if chunk_px < RATIO or chunk_px % RATIO:
+            raise InputError(
+                f"A chunk's edge must be a positive multiple of {RATIO} pixels, but it is {chunk_px}."
+            )
+        height, width = self.shape(product)
+        edge = chunk_px // spec.ratio
+        pixels = dask.array.map_blocks(
+            _render_chunk,
+            chunks=((len(spec.bands),), _edges(height, edge), _edges(width, edge)),
+            dtype=spec.dtype,
+            meta=np.empty((0, 0, 0), spec.dtype),
+            landscape=self,
+            product=product,
+        )
+        transform = self.transform(product)
+        image = xr.DataArray(
+            pixels,
+            dims=("band", "y", "x"),
+            coords={
+                "band": np.arange(1, len(spec.bands) + 1),
+                "y": transform.f + (np.arange(height) + 0.5) * transform.e,
+                "x": transform.c + (np.arange(width) + 0.5) * transform.a,
+            },
+            attrs={"long_name": spec.bands if len(spec.bands) > 1 else spec.bands[0]},
+            name=product,
+        )
+        image = image.rio.write_crs(CRS).rio.write_transform(transform)
+        return image.rio.write_nodata(spec.nodata)
+
     def _check(self, y: slice, x: slice) -> None:
         for axis, window, length in (("y", y, self.height_px), ("x", x, self.width_px)):
             if window.step not in (None, 1) or not 0 <= window.start < window.stop <= length:
@@ -135,7 +198,7 @@ class Landscape:
         hrms, pan = sensor.hrms(planes), sensor.pan(self.seed, fine, planes)
         valid = np.ones(coarse.shape, np.bool_)
         if self.collar:
-            valid = footprint(np.arange(*_ends(rows)), np.arange(*_ends(columns)), *self.ms_shape)
+            valid = footprint(np.arange(*_ends(rows)), np.arange(*_ends(columns)), *self.shape("ms"))
             ms *= valid
         valid = valid.repeat(RATIO, axis=0).repeat(RATIO, axis=1)
         if self.collar:
@@ -143,6 +206,33 @@ class Landscape:
             hrms *= valid
             pan *= valid
         return Rendered(classes=classes, hrms=hrms, pan=pan, ms=ms, valid=valid)
+
+
+def _spec(product: Product) -> ProductSpec:
+    if product not in PRODUCTS:
+        raise InputError(
+            f"A landscape has the products {', '.join(PRODUCTS)}, but {product!r} was asked for."
+        )
+    return PRODUCTS[product]
+
+
+def _edges(length: int, step: int) -> tuple[int, ...]:
+    """Return the lengths of the chunks along an axis."""
+    return tuple(min(step, length - start) for start in range(0, length, step))
+
+
+def _render_chunk(
+    landscape: Landscape, product: Product, block_info: dict[None, dict[str, Any]]
+) -> NDArray[np.uint16] | NDArray[np.uint8]:
+    """Render a chunk of a product: Dask says in `block_info` which."""
+    ratio = _spec(product).ratio
+    _, rows, columns = block_info[None]["array-location"]
+    y = slice(rows[0] * ratio, min(rows[1] * ratio, landscape.height_px))
+    x = slice(columns[0] * ratio, min(columns[1] * ratio, landscape.width_px))
+    rendered = landscape.render(y, x)
+    if product == "classes":
+        return rendered.classes[None]
+    return {"hrms": rendered.hrms, "pan": rendered.pan, "ms": rendered.ms}[product]
 
 
 def _covering(window: slice) -> range:

@@ -100,7 +100,7 @@ def upsample(step_m: float, y: F64, x: F64, nodes: Callable[[Index, Index], F32]
     upper, lower = values[..., row, :], values[..., row + 1, :]
     lines = upper + (lower - upper) * fy[:, None]
     slopes = lines[..., 1:] - lines[..., :-1]
-    return np.asarray(lines[..., column] + slopes[..., column] * fx)
+    return np.asarray(np.take(lines, column, axis=-1) + np.take(slopes, column, axis=-1) * fx)
 
 
 def grain(key: int, step_m: float, y: F64, x: F64) -> F32:

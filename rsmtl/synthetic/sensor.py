@@ -49,7 +49,7 @@ OPTICS_MARGIN = 1
 
 
 def sharp(ground: Surface, veil: tuple[F32, F32] | None = None) -> F32:
-    """Return `(4, H − 2, W − 2)` float32 DN of red, green, blue, nir at the PAN's GSD, behind the optics, free of noise.
+    """Return `(4, H − 2, W − 2)` float32 DN of red, green, blue, nir at the PAN's GSD, behind the optics.
 
     Parameters
     ----------
@@ -90,14 +90,14 @@ def ms(seed: int, frame: Frame, planes: F32) -> NDArray[np.uint16]:
 
     `planes` covers the same ground and `MS_MARGIN` PAN pixels more on every side.
     """
-    rows = sum(
-        planes[:, MS_MARGIN + o : MS_MARGIN + o + RATIO * frame.height : RATIO] * np.float32(w)
-        for o, w in TAPS
-    )
-    both = sum(
-        rows[:, :, MS_MARGIN + o : MS_MARGIN + o + RATIO * frame.width : RATIO] * np.float32(w)
-        for o, w in TAPS
-    )
+    rows = np.zeros((len(BANDS), frame.height, planes.shape[2]), np.float32)
+    for offset, weight in TAPS:
+        first = MS_MARGIN + offset
+        rows += planes[:, first : first + RATIO * frame.height : RATIO] * np.float32(weight)
+    both = np.zeros((len(BANDS), *frame.shape), np.float32)
+    for offset, weight in TAPS:
+        first = MS_MARGIN + offset
+        both += rows[:, :, first : first + RATIO * frame.width : RATIO] * np.float32(weight)
     bands = [_noisy(noise.key(seed, 91, band), "ms", frame, both[band]) for band in range(len(BANDS))]
     return _quantise(np.stack(bands))
 
@@ -110,7 +110,7 @@ def _blur(plane: F32) -> F32:
 
 def _noisy(key: int, sensor: str, frame: Frame, dn: F32) -> F32:
     floor, share = _NOISE[sensor]
-    spread = np.sqrt(np.float32(floor * floor) + (dn * np.float32(share)) ** 2)
+    spread: F32 = np.sqrt(np.float32(floor * floor) + (dn * np.float32(share)) ** 2)
     return dn + spread * noise.normal(key, frame.rows[:, None], frame.columns[None, :])
 
 

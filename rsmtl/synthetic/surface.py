@@ -79,7 +79,8 @@ def _smooth(seed: int, frame: Frame) -> Terrain:
     """Return the smooth fields over a frame: exact at nodes 8 m apart, bilinear in between."""
 
     def nodes(row: Index, column: Index) -> F32:
-        land = terrain(seed, row * _TERRAIN_STEP_M, column * _TERRAIN_STEP_M)
+        y, x = (axis.astype(np.float64) * _TERRAIN_STEP_M for axis in (row, column))
+        land = terrain(seed, y, x)
         return np.stack([getattr(land, field.name) for field in fields(Terrain)])
 
     return Terrain(*noise.upsample(_TERRAIN_STEP_M, frame.y, frame.x, nodes))
@@ -181,7 +182,7 @@ def _texture(
     for salt, (step_m, share) in enumerate(((1.7, 0.7), (6.0, 0.8), (23.0, 0.7))):
         mottle += np.float32(share) * noise.grain(noise.key(seed, 82, salt), step_m, frame.y, frame.x)
     texture = 1 + GRAIN[material] * fine + MOTTLE[material] * mottle
-    worked = np.where(plan.end_m[part] < 9, plan.along_m[part], plan.across_m[part])
+    worked: F32 = np.where(plan.end_m[part] < 9, plan.along_m[part], plan.across_m[part])
     spacing = plan.plots.row_spacing_m[plan.plot[part]]
     # Rows narrower than two pixels cannot be seen; they would only alias.
     seen = np.clip(spacing * np.float32(0.5 / frame.gsd_m) - 1, 0, 1)
@@ -197,4 +198,4 @@ def _texture(
 
 def _wave(turns: F32) -> F32:
     """Return a triangle wave in ±1."""
-    return np.abs(turns - np.floor(turns) - np.float32(0.5)) * np.float32(4) - np.float32(1)
+    return np.asarray(np.abs(turns - np.floor(turns) - np.float32(0.5)) * np.float32(4) - np.float32(1))

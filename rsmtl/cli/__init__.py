@@ -1,0 +1,97 @@
+"""The command line: `rsmtl predict | plan | verify | train | models | demo`.
+
+Modules here import little at their top, and what is heavy (torch, Dask, rasterio) where a command needs it: help
+must not wait for it.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from io import TextIOWrapper
+from typing import Annotated
+
+import typer
+
+from rsmtl import __version__
+from rsmtl.cli.models import models
+from rsmtl.cli.plan import plan
+from rsmtl.cli.predict import predict
+from rsmtl.cli.quiet import quiet
+from rsmtl.cli.report import INTERRUPTED, Interrupted, Report
+from rsmtl.cli.train import train
+from rsmtl.cli.verify import verify
+from rsmtl.errors import InputError, RsmtlError
+
+app = typer.Typer(
+    name="rsmtl",
+    help="Run multi-task PyTorch models over satellite scenes larger than memory, without a seam.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+COMMANDS: tuple[Callable[..., int], ...] = (predict, plan, verify, train, models)
+
+for command in COMMANDS:
+    app.command()(command)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"rsmtl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    pass
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line, and return its exit status; never raises what a user can cause.
+
+    Parameters
+    ----------
+    arguments
+        Without the program's name; those of the process unless given.
+    """
+    words = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file name may be no text that a terminal can show
+    with quiet():
+        status = _run(words)
+    if status == INTERRUPTED and arguments is None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)  # do not wait for threads that compute what --resume will compute again
+    return status
+
+
+def _run(words: list[str]) -> int:
+    try:
+        status = app(args=words, prog_name="rsmtl", standalone_mode=False)
+    except typer.TyperException as error:
+        failure: RsmtlError = InputError(f"{error.format_message().rstrip('.')}; see {_help_for(words)}")
+    except RsmtlError as error:
+        failure = error
+    else:
+        if status != INTERRUPTED:
+            return int(status)
+        failure = Interrupted("interrupted")
+    report = Report(_command(words), "--json" in words)
+    report.fail("", failure)
+    return report.close()
+
+
+def _command(words: list[str]) -> str:
+    return words[0] if words and words[0] in {command.__name__ for command in COMMANDS} else ""
+
+
+def _help_for(words: list[str]) -> str:
+    return " ".join(part for part in ("rsmtl", _command(words), "--help") if part)

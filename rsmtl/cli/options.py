@@ -1,0 +1,99 @@
+"""Options that several commands share; those of a run come from `Settings`, which holds names, defaults and help."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, get_origin
+
+import typer
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from rsmtl.config import Settings
+from rsmtl.errors import InputError, explain
+
+RUNNING, SETTINGS = "Where and how it runs", "Settings (those that can change a bit of the product)"
+
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object as the last line of standard output.", show_default=False)
+]
+SourcesArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SOURCE...",
+        help="Rasters, Zarr stores, STAC items, collections or catalogues, as paths or URLs. Arguments of the form "
+        "pan=PAN.tif ms=MS.tif together make one scene.",
+        show_default=False,
+    ),
+]
+ModelOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME|PATH",
+        help="A model that comes with rsmtl (see `rsmtl models`), or the path of a checkpoint.",
+        show_default=False,
+    ),
+]
+AssetsOption = Annotated[
+    list[str],
+    typer.Option(
+        metavar="[INPUT=]NAME,...",
+        help="Assets, variables or bands to take, in order; once for each input of a model that has several: "
+        "--assets pan=pan --assets ms=red,green,blue.",
+        show_default=False,
+    ),
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="Start so many worker processes on this machine. Unless this or --scheduler is given, threads of this "
+        "process do the work, as many as there are cores.",
+        rich_help_panel=RUNNING,
+        show_default=False,
+    ),
+]
+SchedulerOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Use the Dask cluster whose scheduler listens there, such as tcp://host:8786.",
+        rich_help_panel=RUNNING,
+        show_default=False,
+    ),
+]
+OutOption = Annotated[
+    Path, typer.Option(metavar="DIR", help="Folder that receives a folder for each scene.", show_default=False)
+]
+
+
+def with_settings(command: Callable[..., int]) -> Callable[..., int]:
+    """Give a command an option for every field of `Settings` in the place of its parameter `settings`."""
+    signature = inspect.signature(command, eval_str=True)
+    own = [parameter for name, parameter in signature.parameters.items() if name != "settings"]
+    options = [_option(name, field) for name, field in Settings.model_fields.items()]
+
+    @functools.wraps(command)
+    def with_options(**given: Any) -> int:  # typer passes every parameter of the signature by name
+        chosen = {name: given.pop(name) for name in Settings.model_fields}
+        return command(**given, settings=_checked(chosen))
+
+    vars(with_options)["__signature__"] = signature.replace(parameters=[*own, *options])
+    return with_options
+
+
+def _option(name: str, field: FieldInfo) -> inspect.Parameter:
+    several = get_origin(field.annotation) is tuple
+    kind = list[field.annotation.__args__[0]] if several else field.annotation  # type: ignore[name-defined, union-attr]
+    default = list(field.default) if several else field.default
+    about = typer.Option(help=field.description, rich_help_panel=SETTINGS, show_default=default not in (None, []))
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, about])
+
+
+def _checked(chosen: dict[str, Any]) -> Settings:
+    try:
+        return Settings.model_validate(chosen)
+    except ValidationError as error:
+        raise InputError(f"the settings are wrong: {explain(error)}") from error

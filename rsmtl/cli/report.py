@@ -1,0 +1,81 @@
+"""What a command tells: tables and sentences for people, one JSON object for programs, an exit status for shells."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from rsmtl.errors import RsmtlError
+
+INTERRUPTED = 130
+"""What shells expect of a program that Ctrl-C has ended."""
+
+_GRAVEST_FIRST = (INTERRUPTED, 1, 2)
+
+
+class Interrupted(RsmtlError):
+    """Ctrl-C."""
+
+    exit_status = INTERRUPTED
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Something that went wrong."""
+
+    subject: str
+    """The scene or product that failed; empty for the command as a whole."""
+    error: RsmtlError
+
+
+class Report:
+    """Where a command's output goes, and what has failed so far."""
+
+    def __init__(self, command: str, as_json: bool) -> None:
+        self._command, self._as_json = command, as_json
+        self._people = Console(stderr=as_json, highlight=False)
+        self.notes = Console(stderr=True, highlight=False)
+        """For what is of interest only while the command runs."""
+        self.failures: list[Failure] = []
+
+    def show(self, what: RenderableType) -> None:
+        """Print a result for people: to standard output, or to standard error where that is kept for JSON."""
+        self._people.print(what)
+
+    def fail(self, subject: str, error: RsmtlError) -> None:
+        """Print the one line that says what is wrong, and remember it."""
+        self.failures.append(Failure(subject, error))
+        line = Text(f"{subject}: " if subject else "", style="bold red")
+        line.append(one_line(error), style="not bold default")
+        self.notes.print(line, soft_wrap=True)
+
+    def close(self, **result: Any) -> int:
+        """Print the JSON object if it was asked for, and return the exit status."""
+        statuses = {failure.error.exit_status for failure in self.failures}
+        status = next((s for s in _GRAVEST_FIRST if s in statuses), 0)
+        if self._as_json:
+            errors = [
+                {"subject": f.subject, "type": type(f.error).__name__, "message": one_line(f.error)}
+                for f in self.failures
+            ]
+            print(json.dumps({"command": self._command, "exit_status": status, **result, "errors": errors}))
+        return status
+
+
+def one_line(error: RsmtlError) -> str:
+    """Return an error's sentence without line breaks; what it quotes of others may have some."""
+    return " ".join(str(error).split())
+
+
+def plain_table(*headings: str, title: str | None = None) -> Table:
+    """Return an empty table: the first column of names, those after it of figures."""
+    table = Table(box=None, title=title, title_justify="left", title_style="bold", header_style="dim", pad_edge=False)
+    for k, heading in enumerate(headings):
+        first = k == 0
+        table.add_column(
+            heading, justify="left" if first else "right", overflow="fold", no_wrap=not first, vertical="top"
+        )
+    return table
