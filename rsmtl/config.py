@@ -8,15 +8,15 @@ from pydantic import BaseModel, ConfigDict, Field
 class Settings(BaseModel):
     """Settings of a prediction. Those that can change a bit of the product are part of its fingerprint."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     window: int = Field(default=512, gt=0)
     """Edge of the square window the model sees, in reference pixels."""
     overlap: int = Field(default=64, ge=0)
     """Reference pixels that two neighbouring windows share, in total; at most half a window."""
     chunk: int | None = Field(default=None, gt=0)
-    """Edge of a chunk in strides. None: one stride for `predict`, so that a slice runs only its own windows;
-    for `write` as many as fit the memory aimed at."""
+    """Edge of a chunk in strides. Unless given, as many as fit the memory aimed at; for a lazy `predict` in Python
+    one, so that a slice runs only its own windows."""
     batch: int = Field(default=1, gt=0)
     """Windows per forward pass; the last batch of a chunk is padded to this."""
     blend: Literal["linear", "cosine"] = "linear"

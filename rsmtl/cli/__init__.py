@@ -4,11 +4,12 @@ Modules here import little at their top, and what is heavy (torch, Dask, rasteri
 must not wait for it.
 """
 
+import functools
 import os
 import sys
 from collections.abc import Callable
 from io import TextIOWrapper
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -25,15 +26,28 @@ from rsmtl.errors import InputError, RsmtlError
 app = typer.Typer(
     name="rsmtl",
     help="Run multi-task PyTorch models over satellite scenes larger than memory, without a seam.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
 COMMANDS: tuple[Callable[..., int], ...] = (predict, plan, verify, train, models)
 
+
+def _interruptible(command: Callable[..., int]) -> Callable[..., int]:
+    """Give Ctrl-C a sentence in commands that have none of their own."""
+
+    @functools.wraps(command)
+    def run(**given: Any) -> int:  # typer passes every parameter of the signature by name
+        try:
+            return command(**given)
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted") from None
+
+    return run
+
+
 for command in COMMANDS:
-    app.command()(command)
+    app.command()(_interruptible(command))
 
 
 def _print_version(asked: bool) -> None:
@@ -63,7 +77,9 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a file name may be no text that a terminal can show
+            stream.reconfigure(
+                errors="backslashreplace"
+            )  # a file name may be no text that a terminal can show
     with quiet():
         status = _run(words)
     if status == INTERRUPTED and arguments is None:
@@ -75,15 +91,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(words: list[str]) -> int:
     try:
-        status = app(args=words, prog_name="rsmtl", standalone_mode=False)
+        status = app(args=words or ["--help"], prog_name="rsmtl", standalone_mode=False)
     except typer.TyperException as error:
         failure: RsmtlError = InputError(f"{error.format_message().rstrip('.')}; see {_help_for(words)}")
     except RsmtlError as error:
         failure = error
     else:
-        if status != INTERRUPTED:
-            return int(status)
-        failure = Interrupted("interrupted")
+        return int(status)
     report = Report(_command(words), "--json" in words)
     report.fail("", failure)
     return report.close()

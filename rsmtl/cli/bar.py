@@ -5,9 +5,10 @@ from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Column
 from rich.text import Text
 
-from rsmtl.cli.units import px_rate
+from rsmtl.cli.units import duration, px_rate
 from rsmtl.predict.drain import Progress as SceneProgress
 
 
@@ -24,7 +25,11 @@ class SceneBar:
         self.latest: SceneProgress | None = None
         self._scene = scene
         self._bar = Progress(
-            TextColumn("{task.description}", markup=False),
+            TextColumn(
+                "{task.description}",
+                markup=False,
+                table_column=Column(max_width=30, no_wrap=True, overflow="ellipsis"),
+            ),
             BarColumn(bar_width=None),
             TextColumn("{task.fields[chunks]} chunks"),
             _Rate(),
@@ -40,6 +45,9 @@ class SceneBar:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for task in self._bar.tasks:
+            end = Text("stopped", style="red") if error else Text(duration(task.elapsed or 0.0))
+            self._bar.update(task.id, end=end)
         self._bar.stop()
 
     @property
@@ -52,7 +60,9 @@ class SceneBar:
         chunks = f"{progress.chunks_done:,}/{progress.n_chunks:,}"
         if self.first is None:
             self.first = progress
-            self._bar.add_task(self._scene, total=progress.n_px, chunks=chunks, stood=progress.px_done)
+            self._bar.add_task(
+                self._scene, total=progress.n_px, chunks=chunks, stood=progress.px_done, end=None
+            )
             self._bar.start()
         self.latest = progress
         self._bar.update(self._bar.task_ids[0], completed=progress.px_done, chunks=chunks)
@@ -66,7 +76,7 @@ class _Rate(ProgressColumn):
 
 
 class _TimeLeft(TimeRemainingColumn):
-    """Time left, until all chunks are finished and only files are written."""
+    """Time left, until all chunks are finished and only files are written; in the end what it took."""
 
     def render(self, task: Task) -> Text:
-        return Text("writing files", style="dim") if task.finished else super().render(task)
+        return task.fields["end"] or (Text("writing files") if task.finished else super().render(task))

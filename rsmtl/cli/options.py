@@ -4,7 +4,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 import typer
 from pydantic import ValidationError
@@ -13,15 +13,18 @@ from pydantic.fields import FieldInfo
 from rsmtl.config import Settings
 from rsmtl.errors import InputError, explain
 
-RUNNING, SETTINGS = "Where and how it runs", "Settings (those that can change a bit of the product)"
+RUNNING, SETTINGS = "Where and how it runs", "Settings, which decide every bit of the product"
 
 JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object as the last line of standard output.", show_default=False)
+    bool,
+    typer.Option(
+        "--json", help="Print one JSON object as the last line of standard output.", show_default=False
+    ),
 ]
 SourcesArgument = Annotated[
     list[str],
     typer.Argument(
-        metavar="SOURCE...",
+        metavar="SOURCE",
         help="Rasters, Zarr stores, STAC items, collections or catalogues, as paths or URLs. Arguments of the form "
         "pan=PAN.tif ms=MS.tif together make one scene.",
         show_default=False,
@@ -65,7 +68,8 @@ SchedulerOption = Annotated[
     ),
 ]
 OutOption = Annotated[
-    Path, typer.Option(metavar="DIR", help="Folder that receives a folder for each scene.", show_default=False)
+    Path,
+    typer.Option(metavar="DIR", help="Folder that receives a folder for each scene.", show_default=False),
 ]
 
 
@@ -85,15 +89,28 @@ def with_settings(command: Callable[..., int]) -> Callable[..., int]:
 
 
 def _option(name: str, field: FieldInfo) -> inspect.Parameter:
-    several = get_origin(field.annotation) is tuple
-    kind = list[field.annotation.__args__[0]] if several else field.annotation  # type: ignore[name-defined, union-attr]
-    default = list(field.default) if several else field.default
-    about = typer.Option(help=field.description, rich_help_panel=SETTINGS, show_default=default not in (None, []))
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, about])
+    kind, default, metavar = field.annotation, field.default, None
+    if _is_list(field):
+        kind, default, metavar = str | None, None, ",".join(get_args(get_args(kind)[0]))
+    about = typer.Option(
+        help=field.description, metavar=metavar, rich_help_panel=SETTINGS, show_default=default is not None
+    )
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, about]
+    )
+
+
+def _is_list(field: FieldInfo) -> bool:
+    return get_origin(field.annotation) is tuple
 
 
 def _checked(chosen: dict[str, Any]) -> Settings:
+    lists = {
+        name: tuple(filter(None, (chosen[name] or "").split(",")))
+        for name, field in Settings.model_fields.items()
+        if _is_list(field)
+    }
     try:
-        return Settings.model_validate(chosen)
+        return Settings.model_validate({**chosen, **lists})
     except ValidationError as error:
         raise InputError(f"the settings are wrong: {explain(error)}") from error

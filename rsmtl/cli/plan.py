@@ -20,6 +20,7 @@ from rsmtl.errors import PlanError, RsmtlError
 
 if TYPE_CHECKING:
     from rsmtl.predict.cost import Cost
+    from rsmtl.predict.executor import Executor
     from rsmtl.scene.scene import Scene
 
 
@@ -57,8 +58,12 @@ def plan(
         except PlanError as error:
             report.fail(scene.id, error)
             fits = False
-        report.show(_table(scene.id, projected, executor.slot_bytes, executor.n_slots, fits))
-        return {"result": "fits" if fits else "does not fit", **asdict(projected), "slot_bytes": executor.slot_bytes}
+        report.show(_facts(scene.id, projected, settings, executor, fits))
+        return {
+            "result": "fits" if fits else "does not fit",
+            **asdict(projected),
+            "slot_bytes": executor.slot_bytes,
+        }
 
     try:
         if refs:
@@ -66,14 +71,36 @@ def plan(
                 results += for_each(refs, taken, report, project)
     except RsmtlError as error:
         report.fail("", error)
+    if len(results) > 1:
+        report.show(_total(results))
     return report.close(scenes=results)
 
 
-def _table(scene: str, projected: "Cost", slot_bytes: int, n_slots: int, fits: bool) -> Table:
+def _facts(scene: str, projected: "Cost", settings: Settings, executor: "Executor", fits: bool) -> Table:
     from rsmtl.cli.units import pixels, size
 
     height, width = projected.height_px, projected.width_px
-    verdict = "[green]fits[/green]" if fits else "[red]does not fit[/red]"
-    table = plain_table("", "", "", title=scene)
-    ...
+    table = plain_table("", "", title=scene)
+    table.show_header = False
+    for what, figure in (
+        ("size", f"{height:,} × {width:,} px, {pixels(height * width)}"),
+        ("windows", f"{projected.n_windows:,} of {settings.window} px with {settings.overlap} px overlap"),
+        ("work", f"{projected.windows_per_px:.2f} windows per pixel"),
+        ("chunks", f"{projected.n_chunks:,} of {projected.chunk_px:,} px"),
+        ("read", size(projected.read_bytes)),
+        ("written", f"{size(projected.written_bytes)} before compression"),
+        ("borders", f"{size(projected.border_bytes)} between chunks"),
+        ("memory", f"{size(projected.worker_bytes)} a worker, {size(executor.slot_bytes)} there"),
+        ("verdict", "[green]fits[/green]" if fits else "[red]does not fit[/red]"),
+    ):
+        table.add_row(what, figure)
     return table
+
+
+def _total(results: list[dict[str, Any]]) -> str:
+    from rsmtl.cli.units import size
+
+    planned = [found for found in results if "n_windows" in found]
+    windows = sum(found["n_windows"] for found in planned)
+    read, written = (size(sum(found[key] for found in planned)) for key in ("read_bytes", "written_bytes"))
+    return f"{len(planned):,} scenes: {windows:,} windows, {read} read, {written} written"

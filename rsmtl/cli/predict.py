@@ -40,7 +40,9 @@ def predict(
     ] = False,
     overwrite: Annotated[
         bool,
-        typer.Option("--overwrite", help="Remove products that stand, and start anew.", rich_help_panel=RUNNING),
+        typer.Option(
+            "--overwrite", help="Remove products that stand, and start anew.", rich_help_panel=RUNNING
+        ),
     ] = False,
     as_json: JsonOption = False,
 ) -> int:
@@ -103,7 +105,9 @@ def _interrupted(scene: str, bar: "SceneBar", overwrite: bool) -> Interrupted:
     """Say what stands, and how to go on."""
     how = "with --resume in the place of --overwrite" if overwrite else "with --resume"
     if bar.latest is None:
-        return Interrupted(f"interrupted before scene {scene!r} was begun; give the same command {how} to go on")
+        return Interrupted(
+            f"interrupted before scene {scene!r} was begun; give the same command {how} to go on"
+        )
     return Interrupted(
         f"interrupted: {bar.latest.chunks_done:,} of {bar.latest.n_chunks:,} chunks of scene {scene!r} stand; "
         f"give the same command {how} to finish it and the scenes after it"
@@ -111,14 +115,21 @@ def _interrupted(scene: str, bar: "SceneBar", overwrite: bool) -> Interrupted:
 
 
 def _summary(results: list[dict[str, Any]], folder: Path) -> Table:
-    from rsmtl.cli.units import duration, px_rate, pixels
+    from rsmtl.cli.units import duration, pixels, px_rate
 
-    table = plain_table("Scene", "Result", "Windows run", "Pixels", "Speed", "Time", title=f"Products in {folder}")
+    table = plain_table(
+        "Scene", "Result", figures=("Windows run", "Pixels", "Speed", "Time"), title=f"Products in {folder}"
+    )
     for found in results:
         if found["result"] == "failed":
             table.add_row(found["scene"], "[red]failed[/red]", "", "", "", "")
             continue
         seconds = found["seconds"]
-        figures = (f"{found['windows_run']:,}", pixels(found["px"]), px_rate(found["px"], seconds), duration(seconds))
+        figures = (
+            f"{found['windows_run']:,}",
+            pixels(found["px"]),
+            px_rate(found["px"], seconds),
+            duration(seconds),
+        )
         table.add_row(found["scene"], found["result"], *(figures if found["result"] == "written" else ()))
     return table

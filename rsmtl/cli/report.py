@@ -1,6 +1,7 @@
 """What a command tells: tables and sentences for people, one JSON object for programs, an exit status for shells."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,12 +71,13 @@ def one_line(error: RsmtlError) -> str:
     return " ".join(str(error).split())
 
 
-def plain_table(*headings: str, title: str | None = None) -> Table:
-    """Return an empty table: the first column of names, those after it of figures."""
-    table = Table(box=None, title=title, title_justify="left", title_style="bold", header_style="dim", pad_edge=False)
-    for k, heading in enumerate(headings):
-        first = k == 0
-        table.add_column(
-            heading, justify="left" if first else "right", overflow="fold", no_wrap=not first, vertical="top"
-        )
+def plain_table(*texts: str, figures: Sequence[str] = (), title: str | None = None) -> Table:
+    """Return an empty table: first columns of text, which may take several lines, then columns of figures."""
+    table = Table(
+        box=None, title=title, title_justify="left", title_style="bold", header_style="dim", pad_edge=False
+    )
+    for heading in texts:
+        table.add_column(heading, overflow="fold")
+    for heading in figures:
+        table.add_column(heading, justify="right", no_wrap=True)
     return table

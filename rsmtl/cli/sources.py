@@ -52,7 +52,9 @@ def read_assets(values: Sequence[str]) -> Assets | None:
         name, listed = match.groups() if match else ("", value)
         names = [part.strip() for part in listed.split(",")]
         if not all(names):
-            raise InputError(f"--assets {value!r} has an empty name: give names with commas between, as in red,green")
+            raise InputError(
+                f"--assets {value!r} has an empty name: give names with commas between, as in red,green"
+            )
         if name in chosen or (chosen and "" in (name, *chosen)):
             raise InputError(
                 "several --assets must each name another input, as in --assets pan=pan --assets ms=red,green,blue; "

@@ -100,6 +100,8 @@ def per_band(values: Sequence[float], n: int) -> tuple[float, ...]:
 
 def _with_bands(what: str, array: xr.DataArray) -> tuple[xr.DataArray, tuple[str, str, str]]:
     """Bring the array to three dimensions and say what they are called."""
+    if {"lat", "lon"} <= set(array.dims):  # rioxarray knows them by their long names only
+        array = array.rename(lat="latitude", lon="longitude")
     try:
         y, x = array.rio.y_dim, array.rio.x_dim
     except RioXarrayError as error:

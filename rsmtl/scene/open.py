@@ -180,12 +180,9 @@ def _single(name: str, href: str, wanted: Sequence[str] | None) -> SceneInput:
 
 
 def _zarr_inputs(href: str, chosen: dict[str, list[str]] | None) -> dict[str, SceneInput]:
-    there = open_zarr(href)
     if chosen is None:
-        return there
-    missing = sorted({n for names in chosen.values() for n in names} - set(there))
-    if missing:
-        raise SceneError(f"'{href}' has no variable {', '.join(missing)}: it has {', '.join(there)}")
+        return open_zarr(href)
+    there = open_zarr(href, list(dict.fromkeys(n for names in chosen.values() for n in names)))
     return {name: combine(name, [there[n] for n in names]) for name, names in chosen.items()}
 
 

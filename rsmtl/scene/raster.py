@@ -1,10 +1,9 @@
 """Rasters that GDAL reads: GeoTIFF, COG, JPEG 2000, VRT and the like, on the disk or behind a URL."""
 
-import re
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from rsmtl.errors import RunError, SceneError
 from rsmtl.scene.grid import checked_grid, north_up
 from rsmtl.scene.lazy import lazy_bands
 from rsmtl.scene.physical import to_physical
+from rsmtl.scene.reason import reason
 from rsmtl.scene.scene import SceneInput, Storage
 from rsmtl.scene.sources import is_remote, local_path, source_file
 
@@ -93,7 +93,7 @@ class RasterReader:
         except Exception as error:  # rasterio lets exceptions of GDAL's through that share no base class
             raise RunError(
                 f"'{self.href}' cannot be read at rows {y.start} to {y.stop}, columns {x.start} to {x.stop} "
-                f"({_reason(error)}): the file is damaged or its server does not answer"
+                f"({reason(error)}): the file is damaged or its server does not answer"
             ) from error
         values = to_physical(stored, self.nodata, self.scale, self.offset)
         for mask in valid:
@@ -137,7 +137,7 @@ def open_raster(
         raise
     except Exception as error:  # rasterio lets exceptions of GDAL's through that share no base class
         raise SceneError(
-            f"'{href}' cannot be opened as a raster ({_reason(error)}): give a GeoTIFF, a COG or another "
+            f"'{href}' cannot be opened as a raster ({reason(error)}): give a GeoTIFF, a COG or another "
             "undamaged file that GDAL reads"
         ) from error
 
@@ -160,25 +160,29 @@ def _describe(
     _check_values(what, dataset)
     geobox = _grid(what, dataset)
     known = _by_band(what, dataset, declared)
-    names = _choose(what, dataset, wanted, known)
-    reader = _reader(href, dataset, tuple(names), known)
-    data, geobox = north_up(lazy_bands(reader, tuple(names.values())), geobox)
+    bands = _choose(what, wanted, known, _alpha(dataset))
+    names = tuple(str(known[k].name) for k in bands)
+    reader = _reader(href, dataset, bands, known)
+    data, geobox = north_up(lazy_bands(reader, names), geobox)
     return SceneInput(
         name=name,
         data=data.assign_attrs(dataset.tags(), n_file_bands=dataset.count),
         geobox=geobox,
-        storage=Storage(
-            dtype=reader.dtype,
-            nodata=reader.nodata[0] if len(set(reader.nodata)) == 1 else None,
-            scale=one_or_all(reader.scale),
-            offset=one_or_all(reader.offset),
-            masked=bool(reader.masks)
-            or reader.alpha is not None
-            or len(set(reader.nodata)) > 1
-            or np.dtype(reader.dtype).kind == "f",
-        ),
-        bands=tuple(names.values()),
+        storage=_storage(reader),
+        bands=names,
         sources=(source_file(href),),
+    )
+
+
+def _storage(reader: RasterReader) -> Storage:
+    sentinels = set(reader.nodata)
+    real = np.dtype(reader.dtype).kind == "f"
+    return Storage(
+        dtype=reader.dtype,
+        nodata=reader.nodata[0] if len(sentinels) == 1 else None,
+        scale=one_or_all(reader.scale),
+        offset=one_or_all(reader.offset),
+        masked=real or bool(reader.masks) or reader.alpha is not None or len(sentinels) > 1,
     )
 
 
@@ -208,36 +212,35 @@ def _grid(what: str, dataset: DatasetReader) -> GeoBox:
 
 
 def _by_band(what: str, dataset: DatasetReader, declared: Sequence[Declared]) -> dict[int, Declared]:
-    """Match what is declared to the bands that hold values, by their numbers in the file."""
+    """Match what is declared to the file's bands, by number, and name them all."""
     alpha = _alpha(dataset)
-    bands = [k for k in dataset.indexes if k != alpha]
-    if not bands:
-        raise SceneError(f"{what} holds nothing but an alpha band: give a raster with values")
-    if len(declared) == dataset.count:
-        return {k: declared[k - 1] for k in bands}
-    if len(declared) == len(bands):
-        return dict(zip(bands, declared, strict=True))
-    if any(d.nodata is not None or d.scale is not None or d.offset is not None for d in declared):
+    said = dict.fromkeys(dataset.indexes, Declared())
+    valued = [k for k in said if k != alpha]
+    if len(declared) in (len(said), len(valued)):
+        said |= zip(said if len(declared) == len(said) else valued, declared, strict=True)
+    elif any(d.nodata is not None or d.scale is not None or d.offset is not None for d in declared):
         raise SceneError(
             f"{what} holds {dataset.count} bands but its STAC item gives nodata, scale or offset of "
             f"{len(declared)}: correct the item"
         )
-    return {k: Declared() for k in bands}
+    return {k: replace(d, name=d.name or _band_name(dataset, k)) for k, d in said.items()}
 
 
 def _choose(
-    what: str, dataset: DatasetReader, wanted: Sequence[str] | None, known: Mapping[int, Declared]
-) -> dict[int, str]:
-    """Return the names of the bands to read by their numbers, in the order wanted."""
-    there = {k: known[k].name or _band_name(dataset, k) for k in known}
+    what: str, wanted: Sequence[str] | None, known: Mapping[int, Declared], alpha: int | None
+) -> tuple[int, ...]:
+    """Return the numbers of the bands to read, in the order wanted."""
+    valued = {k: str(d.name) for k, d in known.items() if k != alpha}
     if wanted is None:
-        return there
-    by_name = {n.lower(): k for k, n in reversed(there.items())} | {str(k): k for k in there}
+        if not valued:
+            raise SceneError(f"{what} holds nothing but an alpha band: give a raster with values")
+        return tuple(valued)
+    by_name = {n.lower(): k for k, n in reversed(valued.items())} | {str(k): k for k in known}
     missing = [n for n in wanted if n.lower() not in by_name]
     if missing:
-        listed = ", ".join(str(k) if n == str(k) else f"{k} ({n})" for k, n in there.items())
+        listed = ", ".join(str(k) if n == str(k) else f"{k} ({n})" for k, n in valued.items())
         raise SceneError(f"{what} has no band {', '.join(missing)}: it has {listed}")
-    return {by_name[n.lower()]: there[by_name[n.lower()]] for n in wanted}
+    return tuple(by_name[n.lower()] for n in wanted)
 
 
 def _alpha(dataset: DatasetReader) -> int | None:
@@ -256,6 +259,7 @@ def _reader(
     def pick(said: float | None, of_file: float | None) -> float | None:
         return of_file if said is None else said
 
+    alpha = _alpha(dataset)
     return RasterReader(
         href=href,
         size=dataset.shape,
@@ -265,7 +269,9 @@ def _reader(
         scale=tuple(pick(known[k].scale, dataset.scales[k - 1]) or 1.0 for k in bands),
         offset=tuple(pick(known[k].offset, dataset.offsets[k - 1]) or 0.0 for k in bands),
         masks=_masks(dataset, bands),
-        alpha=_alpha(dataset),
+        alpha=None
+        if alpha in bands
+        else alpha,  # asked for by number: it is none, whatever the file calls it
     )
 
 
@@ -281,9 +287,3 @@ def _masks(dataset: DatasetReader, bands: tuple[int, ...]) -> tuple[int, ...]:
 def one_or_all(values: Sequence[float]) -> tuple[float, ...]:
     """Return one number if all are the same, else all."""
     return tuple(values[:1]) if len(set(values)) == 1 else tuple(values)
-
-
-def _reason(error: Exception) -> str:
-    """Return the last line of what GDAL said; rasterio hides it behind 'see previous exception'."""
-    said = str(error.__cause__ or error).strip().splitlines() or [type(error).__name__]
-    return re.sub(r"^'.*' ", "", said[-1]).rstrip(".")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from rsmtl.errors import RsmtlError, RunError
+from rsmtl.scene.reason import reason
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class SceneInput:
         except Exception as error:  # rasterio, zarr, stackstac and fsspec each raise what they like
             raise RunError(
                 f"input {self.name!r} cannot be read at rows {y.start} to {y.stop}, columns {x.start} to {x.stop} "
-                f"({type(error).__name__}: {error}): the file is damaged or its server does not answer"
+                f"({reason(error)}): the file is damaged or its server does not answer"
             ) from error
         return np.asarray(region.values, dtype=np.float32)
 

@@ -18,6 +18,7 @@ from rsmtl.scene.arrays import ArrayReader, per_band
 from rsmtl.scene.grid import epsg_of, same_grid
 from rsmtl.scene.lazy import lazy_bands
 from rsmtl.scene.raster import GDAL_ENV, Declared, open_raster
+from rsmtl.scene.reason import reason
 from rsmtl.scene.scene import Scene, SceneInput
 from rsmtl.scene.sources import source_file
 from rsmtl.scene.stack import combine, join
@@ -50,13 +51,13 @@ def read_stac(href: str) -> pystac.STACObject:
         raise SceneError(f"'{href}' does not exist: give a STAC item, collection or catalogue") from error
     except Exception as error:  # a file system or server raises what it likes, a parser too
         raise SceneError(
-            f"'{href}' cannot be read as JSON ({error}): give a STAC item, collection or catalogue"
+            f"'{href}' cannot be read as JSON ({reason(error)}): give a STAC item, collection or catalogue"
         ) from error
     try:
         return pystac.read_dict(document, href=href)
     except Exception as error:  # pystac trips over malformed documents in many ways
         raise SceneError(
-            f"'{href}' is JSON but not STAC ({type(error).__name__}: {error}): give an item, collection or catalogue"
+            f"'{href}' is JSON but not STAC ({reason(error)}): give an item, collection or catalogue"
         ) from error
 
 

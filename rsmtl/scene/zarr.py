@@ -1,12 +1,14 @@
 """Zarr stores, v2 and v3: georeferenced variables, each an input or a band of one."""
 
 import warnings
+from collections.abc import Sequence
 
 import xarray as xr
 import zarr
 
 from rsmtl.errors import SceneError
 from rsmtl.scene.arrays import input_from_array
+from rsmtl.scene.reason import reason
 from rsmtl.scene.scene import SceneInput
 from rsmtl.scene.sources import ZARR_METADATA, is_remote, local_path, source_file
 
@@ -19,17 +21,21 @@ def is_zarr(href: str) -> bool:
     return path.suffix == ".zarr" or (path.is_dir() and any((path / name).exists() for name in ZARR_METADATA))
 
 
-def open_zarr(href: str) -> dict[str, SceneInput]:
-    """Open each variable of a Zarr group that lies on a map, by name; no pixel is read.
+def open_zarr(href: str, wanted: Sequence[str] | None = None) -> dict[str, SceneInput]:
+    """Open variables of a Zarr group, by name; no pixel is read.
 
     A variable has its CRS in the encoding that rioxarray and GDAL use (`grid_mapping`, `spatial_ref`).
     Sentinel, scale and offset are decoded by xarray.
 
+    Parameters
+    ----------
+    wanted
+        Names of variables; None takes all that have two dimensions at least.
+
     Raises
     ------
     SceneError
-        If there is no such store, it holds no variable with y and x, or one does not lie on a grid that can
-        be taken.
+        If there is no such store or variable, or one does not lie on a grid that can be taken.
     """
     what = f"'{href}'"
     try:
@@ -40,16 +46,19 @@ def open_zarr(href: str) -> dict[str, SceneInput]:
             )
     except Exception as error:  # zarr, fsspec and xarray raise what they like
         raise SceneError(
-            f"{what} cannot be opened as a Zarr store ({error}): give a store that zarr reads"
+            f"{what} cannot be opened as a Zarr store ({reason(error)}): give a store that zarr reads"
         ) from error
     maps = {str(name): array for name, array in found.data_vars.items() if array.ndim >= 2}
     if not maps:
         groups = ", ".join(f"'{href.rstrip('/')}/{name}'" for name in _groups(href)) or "none"
         raise SceneError(f"{what} holds no array with y and x: name one of its groups instead ({groups})")
+    missing = sorted(set(wanted or ()) - set(maps))
+    if missing:
+        raise SceneError(f"{what} has no variable {', '.join(missing)}: it has {', '.join(sorted(maps))}")
     source = (source_file(href),)
     return {
-        name: input_from_array(name, f"{what}, variable {name!r},", array, source)
-        for name, array in maps.items()
+        name: input_from_array(name, f"{what}, variable {name!r},", maps[name], source)
+        for name in wanted or sorted(maps)
     }
 
 

@@ -1,6 +1,11 @@
 """Cloud Optimized GeoTIFFs, written with memory that does not grow with the scene."""
 
+import errno
+import os
+import shutil
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise, product
 from pathlib import Path
 
@@ -9,7 +14,9 @@ import odc.geo.xr  # noqa: F401  (the .odc accessor)
 import rasterio
 import rasterio.shutil
 import xarray as xr
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp
+from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
 from rasterio.windows import Window
 
@@ -20,8 +27,10 @@ BLOCK_PX = 512
 """Edge of the COG's internal tiles."""
 _CACHE_BYTES = 16 * 2**20
 """GDAL's block cache while a file is written; by itself it would take 5 % of the machine's memory."""
-_READ_BYTES = 16 * 2**20
+_READ_BYTES = 8 * 2**20
 """Pixels taken from the source at once."""
+_FULL_BYTES = 2**20
+"""A disk with less free is called full in any case."""
 _COLORS = {"red": ColorInterp.red, "green": ColorInterp.green, "blue": ColorInterp.blue}
 
 
@@ -38,7 +47,7 @@ def write_cog(
     """Write a georeferenced array as a COG with overviews.
 
     The pixels pass block by block through a temporary tiled GeoTIFF, which GDAL's COG driver then reorders;
-    only a bounded number of blocks is in memory. `path` appears when it is complete.
+    only a bounded number of blocks is in memory. `path` appears when it is complete and has been read back.
 
     Parameters
     ----------
@@ -60,10 +69,15 @@ def write_cog(
     RunError
         If the file cannot be written.
     """
-    with replacing(path) as finished, temporary(path) as tiled, rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES):
+    with (
+        rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES),
+        replacing(path) as finished,
+        temporary(path) as tiled,
+        _gdal_errors(tiled),
+    ):
         with _create(tiled, data, nodata) as target:
             _describe(target, bands, classes, band_scale, band_offset)
-            _copy_pixels(data, target)
+            checksums = _copy_pixels(data, target)
         rasterio.shutil.copy(
             tiled,
             finished,
@@ -75,6 +89,7 @@ def write_cog(
             predictor="NO" if classes else "YES",
             overview_resampling="MODE" if classes else "AVERAGE",
         )
+        _read_back(finished, checksums)
 
 
 def _create(path: Path, data: xr.DataArray, nodata: float | None) -> DatasetWriter:
@@ -119,10 +134,44 @@ def _describe(
         target.colorinterp = [_COLORS.get(name, ColorInterp.undefined) for name in bands]
 
 
-def _copy_pixels(data: xr.DataArray, target: DatasetWriter) -> None:
+def _copy_pixels(data: xr.DataArray, target: DatasetWriter) -> list[tuple[Window, int]]:
+    """Write the pixels region by region; return a checksum of each region."""
+    checksums = []
     for y, x in _regions(data):
-        block = data.isel({data.dims[1]: y, data.dims[2]: x}).compute(scheduler="synchronous")
-        target.write(block.values, window=Window.from_slices(y, x))
+        region = data.isel({data.dims[1]: y, data.dims[2]: x}).compute(scheduler="synchronous")
+        pixels, window = np.ascontiguousarray(region.values), Window.from_slices(y, x)
+        target.write(pixels, window=window)
+        checksums.append((window, zlib.crc32(pixels.data)))
+    return checksums
+
+
+def _read_back(path: Path, checksums: list[tuple[Window, int]]) -> None:
+    """Refuse a file that does not hold what was written: GDAL does not report each write that failed."""
+    with rasterio.open(path) as written:
+        n_overviews = len(written.overviews(1))
+        for window, checksum in checksums:
+            if zlib.crc32(np.ascontiguousarray(written.read(window=window)).data) != checksum:
+                raise OSError("what was written does not read back")
+    for level in range(n_overviews):
+        with rasterio.open(path, overview_level=level) as overview:
+            for _, window in overview.block_windows(1):
+                overview.read(window=window)
+
+
+@contextmanager
+def _gdal_errors(tiled: Path) -> Iterator[None]:
+    """Turn GDAL's errors into the operating system's; by itself it does not name a full disk.
+
+    A disk is called full if it has no room for two more files like the temporary one: a COG with its overviews,
+    which GDAL removes when it fails, and the overviews' own temporary file.
+    """
+    try:
+        yield
+    except (RasterioError, CPLE_BaseError) as error:
+        needed = 2 * tiled.stat().st_size if tiled.exists() else 0
+        if shutil.disk_usage(tiled.parent).free < max(needed, _FULL_BYTES):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        raise OSError(str(error)) from error
 
 
 def _regions(data: xr.DataArray) -> Iterator[tuple[slice, slice]]:

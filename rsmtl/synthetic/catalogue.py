@@ -2,21 +2,23 @@
 
 import json
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
 from math import isqrt
-from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import dask.array
 import pystac
+import zarr
 from rasterio.warp import transform as transform_points
 
 from rsmtl.errors import InputError
 from rsmtl.store.cog import write_cog
-from rsmtl.store.folder import replacing
+from rsmtl.store.folder import disk_errors, replacing
 from rsmtl.synthetic.footprint import corners
-from rsmtl.synthetic.landscape import CRS, Landscape
+from rsmtl.synthetic.georeference import CRS, place
+from rsmtl.synthetic.landscape import Landscape
 from rsmtl.synthetic.materials import CLASSES
 from rsmtl.synthetic.products import PRODUCTS, Product
 from rsmtl.synthetic.sensor import RATIO
@@ -25,6 +27,7 @@ _EXTENSIONS = tuple(
     f"https://stac-extensions.github.io/{name}/schema.json"
     for name in ("projection/v2.0.0", "eo/v2.0.0", "raster/v2.0.0", "classification/v2.0.0")
 )
+_CHUNK_PX = 1024
 _FIRST_PASS = datetime(2024, 6, 1, 10, 30, tzinfo=UTC)
 
 
@@ -37,7 +40,6 @@ def write_catalogue(
     gsd_m: float = 0.5,
     collar: bool = False,
     clouds: bool = False,
-    workers: int = 1,
 ) -> Path:
     """Write square scenes that lie side by side in one world, with a self-contained STAC catalogue.
 
@@ -59,8 +61,6 @@ def write_catalogue(
         Of PAN and HRMS.
     collar, clouds
         Of every scene, as in `Landscape`.
-    workers
-        Processes that write images at the same time.
 
     Returns
     -------
@@ -74,23 +74,16 @@ def write_catalogue(
     RunError
         If a file cannot be written.
     """
-    if n_scenes < 1 or workers < 1:
-        raise InputError(
-            f"A catalogue needs at least one scene and one worker, but {n_scenes} scenes and {workers} workers were "
-            "asked for."
-        )
+    if n_scenes < 1:
+        raise InputError(f"A catalogue needs at least one scene, but {n_scenes} were asked for.")
     scenes = {
         f"landscape-{number:04d}": Landscape(
             seed, size_px, size_px, gsd_m, collar=collar, clouds=clouds, origin_px=origin
         )
         for number, origin in enumerate(_origins(n_scenes, size_px), start=1)
     }
-    images = [
-        (landscape, product, out / name / f"{product}.tif")
-        for name, landscape in scenes.items()
-        for product in PRODUCTS
-    ]
-    _write_images(images, workers)
+    for name, landscape in scenes.items():
+        _write_images(out / name, landscape)
     return _write_stac(out, [_item(name, landscape) for name, landscape in scenes.items()])
 
 
@@ -102,26 +95,43 @@ def _origins(count: int, size_px: int) -> Iterator[tuple[int, int]]:
         yield number // per_row * pitch, number % per_row * pitch
 
 
-def _write_images(images: list[tuple[Landscape, Product, Path]], workers: int) -> None:
-    if workers == 1:
-        for landscape, product, path in images:
-            _write_image(landscape, product, path)
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for done in [pool.submit(_write_image, *image) for image in images]:
-            done.result()
+def _write_images(folder: Path, landscape: Landscape) -> None:
+    """Render each chunk once into a Zarr beside the images, then make a COG of each product."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with disk_errors(folder), TemporaryDirectory(prefix=".rendered-", dir=folder) as rendered:
+        _render(landscape, Path(rendered))
+        for product, spec in PRODUCTS.items():
+            pixels = dask.array.from_zarr(Path(rendered) / product)
+            write_cog(
+                place(pixels, spec, landscape.transform(product)),
+                folder / f"{product}.tif",
+                nodata=spec.nodata,
+                bands=spec.bands,
+                classes=CLASSES if product == "classes" else (),
+            )
 
 
-def _write_image(landscape: Landscape, product: Product, path: Path) -> None:
-    spec = PRODUCTS[product]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_cog(
-        landscape.to_xarray(product),
-        path,
-        nodata=spec.nodata,
-        bands=spec.bands,
-        classes=CLASSES if product == "classes" else (),
-    )
+def _render(landscape: Landscape, folder: Path) -> None:
+    """Write a Zarr array `(band, y, x)` for each product."""
+    stores = {
+        product: zarr.create_array(
+            folder / product,
+            shape=(len(spec.bands), *landscape.shape(product)),
+            chunks=(len(spec.bands), _CHUNK_PX // spec.ratio, _CHUNK_PX // spec.ratio),
+            dtype=spec.dtype,
+        )
+        for product, spec in PRODUCTS.items()
+    }
+    for top in range(0, landscape.height_px, _CHUNK_PX):
+        for left in range(0, landscape.width_px, _CHUNK_PX):
+            y = slice(top, min(top + _CHUNK_PX, landscape.height_px))
+            x = slice(left, min(left + _CHUNK_PX, landscape.width_px))
+            rendered = landscape.render(y, x)
+            for product, spec in PRODUCTS.items():
+                pixels = rendered.image(product)
+                _, height, width = pixels.shape
+                row, column = top // spec.ratio, left // spec.ratio
+                stores[product][:, row : row + height, column : column + width] = pixels
 
 
 def _item(name: str, landscape: Landscape) -> pystac.Item:
@@ -131,7 +141,7 @@ def _item(name: str, landscape: Landscape) -> pystac.Item:
         id=name,
         geometry={"type": "Polygon", "coordinates": [[*outline, outline[0]]]},
         bbox=[min(lon), min(lat), max(lon), max(lat)],
-        datetime=_FIRST_PASS + timedelta(days=landscape.seed % 90, seconds=landscape.origin_px[1] // 1000),
+        datetime=_FIRST_PASS + timedelta(days=landscape.seed % 90),
         properties={
             "title": f"Generated landscape of world {landscape.seed}",
             "platform": "synthetic",
@@ -153,7 +163,7 @@ def _asset(landscape: Landscape, product: Product) -> pystac.Asset:
         "nodata": spec.nodata,
         "proj:shape": list(landscape.shape(product)),
         "proj:transform": list(landscape.transform(product))[:6],
-        "bands": [{"name": band, **_common_name(band)} for band in spec.bands],
+        "bands": [{"name": band} for band in spec.bands],
     }
     if product == "classes":
         fields["classification:classes"] = [
@@ -161,6 +171,8 @@ def _asset(landscape: Landscape, product: Product) -> pystac.Asset:
             for value, cls in enumerate(CLASSES)
         ]
     else:
+        for band in fields["bands"]:
+            band["eo:common_name"] = band["name"]
         fields["raster:bits_per_sample"] = 11
     return pystac.Asset(
         href=f"./{product}.tif",
@@ -169,11 +181,6 @@ def _asset(landscape: Landscape, product: Product) -> pystac.Asset:
         roles=["labels"] if product == "classes" else ["data"],
         extra_fields=fields,
     )
-
-
-def _common_name(band: str) -> dict[str, str]:
-    common = {"red": "red", "green": "green", "blue": "blue", "nir": "nir", "pan": "pan"}
-    return {"eo:common_name": common[band]} if band in common else {}
 
 
 def _outline(landscape: Landscape) -> list[tuple[float, float]]:

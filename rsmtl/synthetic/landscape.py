@@ -5,7 +5,6 @@ from typing import Any
 
 import dask.array
 import numpy as np
-import rioxarray  # noqa: F401  (the .rio accessor)
 import xarray as xr
 from affine import Affine
 from numpy.typing import NDArray
@@ -15,15 +14,12 @@ from rsmtl.synthetic import sensor
 from rsmtl.synthetic.clouds import veil
 from rsmtl.synthetic.footprint import footprint
 from rsmtl.synthetic.frame import Frame
+from rsmtl.synthetic.georeference import place, transform_of
 from rsmtl.synthetic.materials import CLASS_NODATA
 from rsmtl.synthetic.products import PRODUCTS, Product, ProductSpec
 from rsmtl.synthetic.sensor import MS_MARGIN, OPTICS_MARGIN, RATIO
 from rsmtl.synthetic.surface import surface
 
-CRS = "EPSG:32632"
-"""Every world lies on this grid of metres."""
-_WORLD_ORIGIN_M = (500_000.0, 5_400_000.0)
-"""Easting and northing of the world's pixel (0, 0)."""
 _FINEST_M, _COARSEST_M = 0.05, 10.0
 _PIECE_PX = 512
 """Larger windows are rendered in pieces of this edge, whose arrays stay in the processor's cache."""
@@ -43,6 +39,12 @@ class Rendered:
     """`(4, h, w)` uint16 red, green, blue, near infrared of the MS pixels that the window touches."""
     valid: NDArray[np.bool_]
     """`(H, W)` bool."""
+
+    def image(self, product: Product) -> NDArray[np.uint16] | NDArray[np.uint8]:
+        """Return a product's pixels as `(bands, H, W)`."""
+        if product == "classes":
+            return self.classes[None]
+        return {"hrms": self.hrms, "pan": self.pan, "ms": self.ms}[product]
 
 
 @dataclass(frozen=True)
@@ -88,11 +90,8 @@ class Landscape:
         return -(-self.height_px // ratio), -(-self.width_px // ratio)
 
     def transform(self, product: Product) -> Affine:
-        """Return the map from a product's pixels to metres in `CRS`."""
-        row, column = self.origin_px
-        edge = self.gsd_m * _spec(product).ratio
-        east, north = _WORLD_ORIGIN_M
-        return Affine(edge, 0.0, east + column * self.gsd_m, 0.0, -edge, north - row * self.gsd_m)
+        """Return the map from a product's pixels to metres in EPSG:32632."""
+        return transform_of(self.origin_px, self.gsd_m, _spec(product))
 
     def render(self, y: slice, x: slice) -> Rendered:
         """Render a window.
@@ -158,20 +157,7 @@ class Landscape:
             landscape=self,
             product=product,
         )
-        transform = self.transform(product)
-        image = xr.DataArray(
-            pixels,
-            dims=("band", "y", "x"),
-            coords={
-                "band": np.arange(1, len(spec.bands) + 1),
-                "y": transform.f + (np.arange(height) + 0.5) * transform.e,
-                "x": transform.c + (np.arange(width) + 0.5) * transform.a,
-            },
-            attrs={"long_name": spec.bands if len(spec.bands) > 1 else spec.bands[0]},
-            name=product,
-        )
-        image = image.rio.write_crs(CRS).rio.write_transform(transform)
-        return image.rio.write_nodata(spec.nodata)
+        return place(pixels, spec, self.transform(product)).rename(product)
 
     def _check(self, y: slice, x: slice) -> None:
         for axis, window, length in (("y", y, self.height_px), ("x", x, self.width_px)):
@@ -196,16 +182,21 @@ class Landscape:
         ms = sensor.ms(self.seed, coarse, planes)
         planes = planes[:, *inside]
         hrms, pan = sensor.hrms(planes), sensor.pan(self.seed, fine, planes)
-        valid = np.ones(coarse.shape, np.bool_)
-        if self.collar:
-            valid = footprint(np.arange(*_ends(rows)), np.arange(*_ends(columns)), *self.shape("ms"))
-            ms *= valid
-        valid = valid.repeat(RATIO, axis=0).repeat(RATIO, axis=1)
-        if self.collar:
-            classes = np.where(valid, classes, np.uint8(CLASS_NODATA))
-            hrms *= valid
-            pan *= valid
-        return Rendered(classes=classes, hrms=hrms, pan=pan, ms=ms, valid=valid)
+        valid = self._valid(rows, columns)
+        valid_fine = valid.repeat(RATIO, axis=0).repeat(RATIO, axis=1)
+        return Rendered(
+            classes=np.where(valid_fine, classes, np.uint8(CLASS_NODATA)),
+            hrms=hrms * valid_fine,
+            pan=pan * valid_fine,
+            ms=ms * valid,
+            valid=valid_fine,
+        )
+
+    def _valid(self, rows: range, columns: range) -> NDArray[np.bool_]:
+        """Say which MS pixels lie within the collar; PAN pixels go with theirs."""
+        if not self.collar:
+            return np.ones((len(rows), len(columns)), np.bool_)
+        return footprint(np.array(rows), np.array(columns), *self.shape("ms"))
 
 
 def _spec(product: Product) -> ProductSpec:
@@ -229,19 +220,12 @@ def _render_chunk(
     _, rows, columns = block_info[None]["array-location"]
     y = slice(rows[0] * ratio, min(rows[1] * ratio, landscape.height_px))
     x = slice(columns[0] * ratio, min(columns[1] * ratio, landscape.width_px))
-    rendered = landscape.render(y, x)
-    if product == "classes":
-        return rendered.classes[None]
-    return {"hrms": rendered.hrms, "pan": rendered.pan, "ms": rendered.ms}[product]
+    return landscape.render(y, x).image(product)
 
 
 def _covering(window: slice) -> range:
     """Return the MS pixels that a window of PAN pixels touches."""
     return range(window.start // RATIO, -(-window.stop // RATIO))
-
-
-def _ends(numbers: range) -> tuple[int, int]:
-    return numbers.start, numbers.stop
 
 
 def _empty(height: int, width: int) -> Rendered:

@@ -41,7 +41,14 @@ def write_raster(
 ) -> Path:
     """Write `(bands, H, W)` as a GeoTIFF, with an internal mask if one is given."""
     n, height, width = values.shape
-    profile = {"driver": "GTiff", "count": n, "height": height, "width": width, "dtype": values.dtype, **profile}
+    profile = {
+        "driver": "GTiff",
+        "count": n,
+        "height": height,
+        "width": width,
+        "dtype": values.dtype,
+        **profile,
+    }
     with (
         rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
         rasterio.open(path, "w", crs=crs, transform=transform or grid(), **profile) as file,
@@ -63,7 +70,9 @@ def asset(href: str, roles: tuple[str, ...] = ("data",), **fields: Any) -> dict[
     return {"href": href, "type": "image/tiff; application=geotiff", "roles": list(roles), **fields}
 
 
-def write_item(folder: Path, assets: dict[str, Any], item_id: str = "scene-1", version: str = "1.0.0", **properties: Any) -> Path:
+def write_item(
+    folder: Path, assets: dict[str, Any], item_id: str = "scene-1", version: str = "1.0.0", **properties: Any
+) -> Path:
     """Write a STAC item beside the files that its assets name."""
     item = {
         "type": "Feature",
@@ -80,11 +89,21 @@ def write_item(folder: Path, assets: dict[str, Any], item_id: str = "scene-1", v
     return path
 
 
-def write_catalog(folder: Path, items: tuple[str, ...] = (), children: tuple[str, ...] = (), name: str = "catalog.json") -> Path:
+def write_catalog(
+    folder: Path, items: tuple[str, ...] = (), children: tuple[str, ...] = (), name: str = "catalog.json"
+) -> Path:
     """Write a catalogue that links to items and to other catalogues."""
     folder.mkdir(parents=True, exist_ok=True)
-    links = [{"rel": "item", "href": href} for href in items] + [{"rel": "child", "href": href} for href in children]
-    catalog = {"type": "Catalog", "stac_version": "1.0.0", "id": folder.name, "description": "a test", "links": links}
+    links = [{"rel": "item", "href": href} for href in items] + [
+        {"rel": "child", "href": href} for href in children
+    ]
+    catalog = {
+        "type": "Catalog",
+        "stac_version": "1.0.0",
+        "id": folder.name,
+        "description": "a test",
+        "links": links,
+    }
     path = folder / name
     path.write_text(json.dumps(catalog))
     return path

@@ -29,7 +29,11 @@ def test_large_integers_are_rounded_to_float32():
         (np.array([-32768, 0, 5], "int16"), -32768, [True, False, False]),
         (np.array([0, 255], "uint8"), -9999, [False, False]),  # cannot be stored in a byte
         (np.array([0, 255], "uint8"), 0.5, [False, False]),
-        (np.array([2**24, 2**24 + 1], "int32"), 2**24 + 1, [False, True]),  # one float32, told apart before rounding
+        (
+            np.array([2**24, 2**24 + 1], "int32"),
+            2**24 + 1,
+            [False, True],
+        ),  # one float32, told apart before rounding
         (np.array([0.1, 0.2], "float32"), 0.1, [True, False]),  # named in double precision
         (np.array([np.nan, 1.0], "float32"), np.nan, [True, False]),
         (np.array([np.nan, -9999.0, 1.0], "float64"), -9999, [True, True, False]),

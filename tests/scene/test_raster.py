@@ -1,4 +1,6 @@
 import pickle
+import subprocess
+import sys
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
@@ -68,6 +70,15 @@ def test_alpha_becomes_mask_and_is_no_band(tmp_path):
     np.testing.assert_array_equal(read(found), expected)
 
 
+def test_a_band_that_is_called_alpha_by_mistake_can_be_asked_for_by_number(tmp_path):
+    values = image(4, 8, 8, "uint8")
+    values[3, 6, 7] = 0
+    path = write_raster(tmp_path / "a.tif", values, photometric="rgb", colors=(*RGB, ColorInterp.alpha))
+    found = open_raster("image", str(path), ["1", "2", "3", "4"])
+    np.testing.assert_array_equal(read(found), values)
+    assert found.bands == ("red", "green", "blue", "4")
+
+
 def test_sentinel_mask_and_alpha_all_count(tmp_path):
     values = image(2, 8, 8, "uint8")
     values[0, 0, 0] = 255
@@ -89,12 +100,18 @@ def test_scale_and_offset_of_each_band(tmp_path):
 
 def test_bands_are_chosen_by_name_color_or_number_in_the_order_asked(tmp_path):
     values = image(4, 6, 6, "uint8")
-    named = str(write_raster(tmp_path / "a.tif", values, names=("Blue", "Green", "Red", "NIR")))
+    named = str(
+        write_raster(
+            tmp_path / "a.tif", values, names=("Blue", "Green", "Red", "NIR"), photometric="minisblack"
+        )
+    )
     np.testing.assert_array_equal(read(open_raster("image", named, ["red", "4"])), values[[2, 3]])
-    colored = str(write_raster(tmp_path / "b.tif", values, photometric="rgb", colors=(*RGB, ColorInterp.undefined)))
-    found = open_raster("image", colored, ["blue", "red"])
-    np.testing.assert_array_equal(read(found), values[[2, 0]])
-    assert found.bands == ("blue", "red")
+    colored = str(
+        write_raster(tmp_path / "b.tif", values, photometric="rgb", colors=(*RGB, ColorInterp.undefined))
+    )
+    found = open_raster("image", colored, ["blue", "red", "blue"])
+    np.testing.assert_array_equal(read(found), values[[2, 0, 2]])
+    assert found.bands == ("blue", "red", "blue")
 
 
 def test_a_band_that_is_not_there_is_refused_with_those_that_are(tmp_path):
@@ -105,9 +122,9 @@ def test_a_band_that_is_not_there_is_refused_with_those_that_are(tmp_path):
 
 def test_what_is_declared_outranks_the_file(tmp_path):
     values = image(2, 6, 6)
-    values[0, 0, 0], values[1, 0, 1] = 7, 9
-    path = write_raster(tmp_path / "a.tif", values, nodata=9, scales=(3.0, 3.0), offsets=(0.0, 0.0))
-    found = open_raster("image", str(path), declared=[Declared("pan", nodata=7, scale=2.0), Declared()])
+    values[0, 0, 0], values[1, 0, 1] = 700, 900
+    path = write_raster(tmp_path / "a.tif", values, nodata=900, scales=(3.0, 3.0), offsets=(0.0, 0.0))
+    found = open_raster("image", str(path), declared=[Declared("pan", nodata=700, scale=2.0), Declared()])
     result = read(found)
     assert found.bands == ("pan", "2")
     assert np.argwhere(np.isnan(result)).tolist() == [[0, 0, 0], [1, 0, 1]]
@@ -116,7 +133,9 @@ def test_what_is_declared_outranks_the_file(tmp_path):
 
 def test_numbers_declared_for_other_bands_than_the_file_has_are_refused(tmp_path):
     path = str(write_raster(tmp_path / "a.tif", image(3, 6, 6)))
-    with pytest.raises(SceneError, match="holds 3 bands but its STAC item gives nodata, scale or offset of 2"):
+    with pytest.raises(
+        SceneError, match="holds 3 bands but its STAC item gives nodata, scale or offset of 2"
+    ):
         open_raster("image", path, declared=[Declared(scale=2.0), Declared(scale=2.0)])
     assert open_raster("image", path, declared=[Declared("a"), Declared("b")]).bands == ("1", "2", "3")
 
@@ -155,7 +174,9 @@ def test_missing_file_and_folder_are_refused(tmp_path):
 
 def write_cog(path):
     """Four tiles; the header stands in front of the pixels."""
-    with rasterio.open(path, "w", "COG", 512, 512, 1, CRS, grid(), "uint16", blocksize=256, overviews="none") as file:
+    with rasterio.open(
+        path, "w", "COG", 512, 512, 1, CRS, grid(), "uint16", blocksize=256, overviews="none"
+    ) as file:
         file.write(image(1, 512, 512))
     return path
 
@@ -165,7 +186,9 @@ def test_a_truncated_file_says_where_it_cannot_be_read(tmp_path):
     path.write_bytes(path.read_bytes()[:-1000])
     found = open_raster("image", str(path))
     assert np.isfinite(found.read(slice(0, 256), slice(0, 256))).all()
-    with pytest.raises(RunError, match=r"a\.tif' cannot be read at rows 256 to 512, columns 256 to 512 \(.+\): the file"):
+    with pytest.raises(
+        RunError, match=r"a\.tif' cannot be read at rows 256 to 512, columns 256 to 512 \(.+\): the file"
+    ):
         found.read(slice(256, 512), slice(256, 512))
 
 
@@ -181,7 +204,9 @@ def test_opening_reads_no_pixel(tmp_path):
 
 def test_many_threads_read_what_one_reads(tmp_path):
     values = image(2, 300, 200)
-    found = open_raster("image", str(write_raster(tmp_path / "a.tif", values, tiled=True, blockxsize=64, blockysize=64)))
+    found = open_raster(
+        "image", str(write_raster(tmp_path / "a.tif", values, tiled=True, blockxsize=64, blockysize=64))
+    )
     spans = [(slice(y, y + 50), slice(x, x + 40)) for y in range(0, 250, 7) for x in range(0, 160, 31)]
     with ThreadPoolExecutor(8) as pool:
         for (y, x), got in zip(spans, pool.map(lambda span: found.read(*span), spans), strict=True):
@@ -193,13 +218,32 @@ def test_another_process_reads_it(tmp_path):
     found = open_raster("image", str(write_raster(tmp_path / "a.tif", values)))
     read(found)  # a handle is open when it is pickled
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        np.testing.assert_array_equal(pool.submit(found.read, slice(3, 9), slice(1, 5)).result(), values[:, 3:9, 1:5])
+        np.testing.assert_array_equal(
+            pool.submit(found.read, slice(3, 9), slice(1, 5)).result(), values[:, 3:9, 1:5]
+        )
 
 
-def test_the_block_cache_has_a_size_of_its_own(tmp_path):
-    found = open_raster("image", str(write_raster(tmp_path / "a.tif", image(1, 8, 8))))
-    read(found)
-    with rasterio.Env():
-        from rasterio._env import get_gdal_config
+READ_ROWS = """
+import resource, sys
+from rsmtl.scene.raster import open_raster
+found = open_raster("image", sys.argv[1])
+for y in range(0, int(sys.argv[2]), 512):
+    for x in range(0, 16384, 512):
+        found.read(slice(y, y + 512), slice(x, x + 512))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
 
-        assert get_gdal_config("GDAL_CACHEMAX") in (BLOCK_CACHE_BYTES, None)
+
+def test_memory_does_not_grow_with_what_is_read(tmp_path):
+    path = tmp_path / "a.tif"
+    tiles = {"tiled": True, "blockxsize": 512, "blockysize": 512, "sparse_ok": True}
+    with rasterio.open(path, "w", "GTiff", 16384, 16384, 1, CRS, grid(), "uint16", **tiles):
+        pass  # half a gigabyte of zeros
+
+    def peak_bytes(rows):
+        command = [sys.executable, "-c", READ_ROWS, path, str(rows)]
+        return int(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+
+    assert (
+        peak_bytes(16384) - peak_bytes(4096) < BLOCK_CACHE_BYTES / 4
+    )  # with 128 MiB read, the cache is full

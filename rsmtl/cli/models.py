@@ -1,0 +1,89 @@
+"""`rsmtl models`: what there is to run, and what can be trained."""
+
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from rsmtl.cli.options import JsonOption
+from rsmtl.cli.report import Report, plain_table
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from rsmtl.models import HeadSpec, InputSpec, ModelSpec, System
+
+
+def models(as_json: JsonOption = False) -> int:
+    """List the models that come with rsmtl, and the systems that can be trained, in their published size."""
+    from rsmtl.models import SYSTEMS, load_model, read_card, shipped_models
+
+    report = Report("models", as_json)
+    shipped = []
+    for name in shipped_models():
+        model = load_model(name)
+        scores = read_card(name).training.get("test") or {}
+        shipped.append({**_told(name, model.spec, model.module), "mean_iou_test": scores.get("mean_iou")})
+    systems = [{**_published(system), "summary": system.summary} for system in SYSTEMS.values()]
+    report.show(_table("Models", "Model", shipped))
+    report.show("")
+    report.show(_table("Systems", "System", systems))
+    return report.close(models=shipped, systems=systems)
+
+
+def _published(system: "System") -> dict[str, Any]:
+    """Describe a system in its default size, without giving it memory."""
+    import torch
+
+    from rsmtl.radiometry import Radiometry
+
+    config = system.config()
+    with torch.device("meta"):
+        module = system.build(config)
+    return _told(system.name, system.make_spec(config, bands=(), classes=(), radiometry=Radiometry()), module)
+
+
+def _told(name: str, spec: "ModelSpec", module: "nn.Module") -> dict[str, Any]:
+    return {
+        "name": name,
+        "system": spec.system,
+        "inputs": [_input(i) for i in spec.inputs],
+        "heads": [_head(h) for h in spec.heads],
+        "window_divisor": spec.divisor,
+        "parameters": sum(p.numel() for p in module.parameters()),
+    }
+
+
+def _input(spec: "InputSpec") -> dict[str, Any]:
+    return {"name": spec.name, "channels": spec.channels, "scale": str(spec.scale), "bands": list(spec.bands)}
+
+
+def _head(spec: "HeadSpec") -> dict[str, Any]:
+    return {
+        "name": spec.name,
+        "kind": spec.kind,
+        "channels": spec.channels,
+        "scale": str(spec.scale),
+        "classes": [c.name for c in spec.classes],
+    }
+
+
+def _table(title: str, heading: str, rows: list[dict[str, Any]]) -> Table:
+    table = plain_table(heading, "Inputs", "Heads", figures=("Parameters",), title=title)
+    for row in rows:
+        table.add_row(
+            row["name"],
+            "\n".join(_listed(i, i["bands"], "bands") for i in row["inputs"]),
+            "\n".join(
+                _listed(h, h["classes"], "classes" if h["kind"] == "classes" else "bands")
+                for h in row["heads"]
+            ),
+            f"{row['parameters']:,}",
+        )
+    return table
+
+
+def _listed(part: dict[str, Any], names: list[str], what: str) -> str:
+    """`ms ×1/4: red, green, blue`."""
+    scale = "" if part["scale"] == "1" else f" ×{part['scale']}"
+    listed = ", ".join(names) or f"{part['channels']} {what}"
+    return f"{part['name']}{scale}: {listed}"

@@ -1,0 +1,88 @@
+"""`rsmtl verify`: compare what stands in a product with what its model gives."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from rsmtl.cli.options import JsonOption
+from rsmtl.cli.report import Report, plain_table
+from rsmtl.errors import InputError, RsmtlError, RunError
+
+
+def verify(
+    out: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OUT", help="A product's folder, or one that holds products.", show_default=False
+        ),
+    ],
+    chunks: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Chunks to compute again, of each product.")
+    ] = 4,
+    seed: Annotated[int, typer.Option(metavar="N", help="Decides which chunks.")] = 0,
+    as_json: JsonOption = False,
+) -> int:
+    """Compute some chunks of a product again, in this process, and compare them bit by bit.
+
+    Exit status 1 if a chunk differs.
+    """
+    from rsmtl.predict.verify import verify as check
+
+    report = Report("verify", as_json)
+    results: list[dict[str, Any]] = []
+    for folder in _products(out.absolute()):
+        try:
+            with report.notes.status(f"computing {chunks} chunks of {folder.name} again"):
+                found = check(folder, chunks, seed)
+            results.append(
+                {
+                    "folder": str(folder),
+                    "n_chunks": found.n_chunks,
+                    "checked": found.checked,
+                    "differing": found.differing,
+                }
+            )
+            if found.differing:
+                raise RunError(_difference(found.differing))
+        except RsmtlError as error:
+            report.fail(folder.name, error)
+    if results:
+        report.show(_table(results))
+    return report.close(products=results)
+
+
+def _products(out: Path) -> list[Path]:
+    """Return the folder itself if it is a product's, else those in it that are."""
+    from rsmtl.store.folder import ITEM_NAME
+
+    if (out / ITEM_NAME).exists():
+        return [out]
+    found = sorted(item.parent for item in out.glob(f"*/{ITEM_NAME}"))
+    if not found:
+        raise InputError(f"{out} holds no finished product: give a folder that `rsmtl predict` wrote to")
+    return found
+
+
+def _difference(differing: tuple[tuple[tuple[int, int], str], ...]) -> str:
+    (row, col), output = differing[0]
+    more = f", and {len(differing) - 1} more differences" if len(differing) > 1 else ""
+    return (
+        f"what is stored of {output!r} in chunk ({row}, {col}) is not what the model gives{more}: the product was "
+        "changed after it was made, or made by another version of torch; make it anew with --overwrite"
+    )
+
+
+def _table(results: list[dict[str, Any]]) -> Table:
+    table = plain_table("Product", "Result", figures=("Chunks", "Computed again", "Differing"))
+    for found in results:
+        n_differing = len({chunk for chunk, _ in found["differing"]})
+        table.add_row(
+            Path(found["folder"]).name,
+            "[red]differs[/red]" if n_differing else "[green]equal bit by bit[/green]",
+            f"{found['n_chunks']:,}",
+            f"{len(found['checked']):,}",
+            f"{n_differing:,}",
+        )
+    return table
