@@ -1,6 +1,7 @@
-"""Prefect flows: whole catalogues, trainings, and the demo. Nothing in `rsmtl` knows them."""
+"""Prefect flows: whole catalogues, and the demo. Nothing in `rsmtl` knows them."""
 
 import os
 
-# Prefect reports its first import on a terminal to its makers, so this must stand before that import.
-os.environ.setdefault("DO_NOT_TRACK", "1")
+# Both are read at import, so they must stand before Prefect and Dask are imported, here and in worker processes.
+os.environ.setdefault("DO_NOT_TRACK", "1")  # Prefect reports its first import on a terminal to its makers
+os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "warning")  # Prefect's handlers print what Dask says at "info"

@@ -94,7 +94,7 @@ def shipped_models() -> tuple[str, ...]:
 
 def read_card(name_or_path: str | Path) -> Card:
     """Return what a checkpoint says of itself; errors as `load_model`."""
-    path = _locate(str(name_or_path))
+    path = locate(str(name_or_path))
     return _parse_card(_read(path)[0], path)
 
 
@@ -118,7 +118,7 @@ def load_model(name_or_path: str | Path) -> Model:
         If there is no such file, it is damaged, a pickle, not one of ours, newer than this program, or its
         weights do not fit its system or are not finite.
     """
-    path = _locate(str(name_or_path))
+    path = locate(str(name_or_path))
     header, weights, sha256 = _read_weights(path)
     card = _parse_card(header, path)
     system = find_system(card.spec.system)
@@ -163,7 +163,7 @@ def _weights_folder() -> Path:
     return Path(str(files("rsmtl.models"))) / "weights"
 
 
-def _locate(name_or_path: str) -> Path:
+def locate(name_or_path: str) -> Path:
     shipped = shipped_models()
     if name_or_path in shipped:
         return _weights_folder() / f"{name_or_path}.safetensors"

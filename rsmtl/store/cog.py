@@ -23,7 +23,7 @@ from rasterio.windows import Window
 from rsmtl.models.spec import ClassSpec
 from rsmtl.store.folder import replacing, temporary
 
-BLOCK_PX = 512
+_BLOCK_PX = 512
 """Edge of the COG's internal tiles."""
 _CACHE_BYTES = 16 * 2**20
 """GDAL's block cache while a file is written; by itself it would take 5 % of the machine's memory."""
@@ -82,7 +82,7 @@ def write_cog(
             tiled,
             finished,
             driver="COG",
-            blocksize=BLOCK_PX,
+            blocksize=_BLOCK_PX // 2 if data.shape[-1] == _BLOCK_PX else _BLOCK_PX,  # or readers see strips
             bigtiff="IF_SAFER",
             compress="DEFLATE",
             level=1,
@@ -108,8 +108,8 @@ def _create(path: Path, data: xr.DataArray, nodata: float | None) -> DatasetWrit
         crs=str(geobox.crs.to_wkt()),
         transform=geobox.affine,
         tiled=True,
-        blockxsize=BLOCK_PX,
-        blockysize=BLOCK_PX,
+        blockxsize=_BLOCK_PX,
+        blockysize=_BLOCK_PX,
         compress="ZSTD",
         zstd_level=1,
         bigtiff="IF_SAFER",
@@ -180,7 +180,7 @@ def _regions(data: xr.DataArray) -> Iterator[tuple[slice, slice]]:
         edges = [np.cumsum((0, *sizes)).tolist() for sizes in data.chunks[1:]]
     else:
         pixel_bytes = data.shape[0] * data.dtype.itemsize
-        step = max(1, int((_READ_BYTES / pixel_bytes) ** 0.5) // BLOCK_PX) * BLOCK_PX
+        step = max(1, int((_READ_BYTES / pixel_bytes) ** 0.5) // _BLOCK_PX) * _BLOCK_PX
         edges = [[*range(0, length, step), length] for length in data.shape[1:]]
     ys, xs = ([slice(a, b) for a, b in pairwise(axis)] for axis in edges)
     return product(ys, xs)

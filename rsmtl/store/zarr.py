@@ -134,7 +134,7 @@ def content_hash(array: NDArray[Any]) -> str:
 def _create_group(store: Path, name: str, outputs: list[Output], reference: GeoBox, chunk_px: int) -> None:
     """Let xarray write the metadata of a group from a template whose pixels are never computed."""
     geobox = output_geobox(reference, outputs[0])
-    template = xr.Dataset(coords=xr_coords(geobox))
+    template = xr.Dataset(coords=xr_coords(geobox, dims=("y", "x")))
     encoding = {}
     for output in outputs:
         shape = (len(output.bands), *geobox.shape)

@@ -75,7 +75,9 @@ def write_catalogue(
         If a file cannot be written.
     """
     if n_scenes < 1:
-        raise InputError(f"A catalogue needs at least one scene, but {n_scenes} were asked for.")
+        raise InputError(
+            f"a catalogue needs at least one scene, but {n_scenes} were asked for: give a number from 1"
+        )
     scenes = {
         f"landscape-{number:04d}": Landscape(
             seed, size_px, size_px, gsd_m, collar=collar, clouds=clouds, origin_px=origin

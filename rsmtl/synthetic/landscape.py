@@ -70,18 +70,18 @@ class Landscape:
     def __post_init__(self) -> None:
         if self.height_px < 1 or self.width_px < 1:
             raise InputError(
-                f"A landscape needs at least 1 × 1 pixels, but {self.height_px} × {self.width_px} were asked for: "
-                "give a larger size."
+                f"a landscape needs at least 1 × 1 pixels, but {self.height_px} × {self.width_px} were asked for: "
+                "give a larger size"
             )
         if self.origin_px[0] % RATIO or self.origin_px[1] % RATIO:
             raise InputError(
-                f"A landscape's origin must lie on its MS grid, at multiples of {RATIO} pixels, but it is "
-                f"{self.origin_px}: move it."
+                f"a landscape's origin must lie on its MS grid, at multiples of {RATIO} pixels, but it is "
+                f"{self.origin_px}: move it"
             )
         if not _FINEST_M <= self.gsd_m <= _COARSEST_M:
             raise InputError(
-                f"A landscape's GSD must lie between {_FINEST_M} and {_COARSEST_M} m, but it is {self.gsd_m} m: "
-                "its houses and crowns are drawn for that range."
+                f"a landscape's GSD must lie between {_FINEST_M} and {_COARSEST_M} m, but it is {self.gsd_m} m: "
+                "its houses and crowns are drawn for that range, choose within it"
             )
 
     def shape(self, product: Product) -> tuple[int, int]:
@@ -99,15 +99,15 @@ class Landscape:
         Parameters
         ----------
         y, x
-            Rows and columns of PAN pixels, with a start and a stop, within the scene. MS comes for the MS pixels
-            that the window touches: rows `y.start // 4` to `ceil(y.stop / 4)`.
+            Rows and columns of PAN pixels within the scene, without a step; `slice(None)` is all. MS comes for the
+            MS pixels that the window touches: rows `y.start // 4` to `ceil(y.stop / 4)`.
 
         Raises
         ------
         InputError
             If the window is empty or reaches beyond the scene.
         """
-        self._check(y, x)
+        y, x = _within(y, self.height_px, "y"), _within(x, self.width_px, "x")
         rows, columns = _covering(y), _covering(x)
         whole = _empty(len(rows) * RATIO, len(columns) * RATIO)
         step = _PIECE_PX // RATIO
@@ -145,7 +145,7 @@ class Landscape:
         spec = _spec(product)
         if chunk_px < RATIO or chunk_px % RATIO:
             raise InputError(
-                f"A chunk's edge must be a positive multiple of {RATIO} pixels, but it is {chunk_px}."
+                f"a chunk's edge must be a positive multiple of {RATIO} pixels, but it is {chunk_px}: round it up"
             )
         height, width = self.shape(product)
         edge = chunk_px // spec.ratio
@@ -158,14 +158,6 @@ class Landscape:
             product=product,
         )
         return place(pixels, spec, self.transform(product)).rename(product)
-
-    def _check(self, y: slice, x: slice) -> None:
-        for axis, window, length in (("y", y, self.height_px), ("x", x, self.width_px)):
-            if window.step not in (None, 1) or not 0 <= window.start < window.stop <= length:
-                raise InputError(
-                    f"A window's {axis} must be a slice with 0 ≤ start < stop ≤ {length} and no step, "
-                    f"but it is {window}: ask for pixels of the scene."
-                )
 
     def _piece(self, rows: range, columns: range) -> Rendered:
         """Render whole MS pixels of the scene, counted in MS pixels."""
@@ -202,7 +194,7 @@ class Landscape:
 def _spec(product: Product) -> ProductSpec:
     if product not in PRODUCTS:
         raise InputError(
-            f"A landscape has the products {', '.join(PRODUCTS)}, but {product!r} was asked for."
+            f"a landscape has the products {', '.join(PRODUCTS)}, but {product!r} was asked for: choose one of them"
         )
     return PRODUCTS[product]
 
@@ -221,6 +213,18 @@ def _render_chunk(
     y = slice(rows[0] * ratio, min(rows[1] * ratio, landscape.height_px))
     x = slice(columns[0] * ratio, min(columns[1] * ratio, landscape.width_px))
     return landscape.render(y, x).image(product)
+
+
+def _within(window: slice, length: int, axis: str) -> slice:
+    """Return a window's slice with its ends spelled out."""
+    start = 0 if window.start is None else window.start
+    stop = length if window.stop is None else window.stop
+    if window.step not in (None, 1) or not 0 <= start < stop <= length:
+        raise InputError(
+            f"a window's {axis} must be a slice with 0 ≤ start < stop ≤ {length} and no step, but it is {window}: "
+            "ask for pixels of the scene"
+        )
+    return slice(start, stop)
 
 
 def _covering(window: slice) -> range:

@@ -18,6 +18,12 @@ MAIN_ROAD_M = 1200.0
 TOWN_WOOD_M = 22.0
 """Towns reach this far into woods."""
 
+# What is added to the distance from a `Border` to have that from its street, hedge or balk.
+_FAR = REACH_M
+_STREET_OFFSET = np.array([_FAR, _FAR, _FAR, -2.9], np.float32)
+_HEDGE_OFFSET = np.array([_FAR, _FAR, -1.7, _FAR], np.float32)
+_BALK_OFFSET = np.array([_FAR, -0.9, -2.8, _FAR], np.float32)
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -70,12 +76,6 @@ def _within_estates(seed: int, lands: Regions, land: Terrain, main_m: F32) -> La
         hedge = np.minimum(hedge, edge + _HEDGE_OFFSET[kind])
         balk = np.minimum(balk, edge + _BALK_OFFSET[kind])
     return Layout(land, tables.plots, plot, road, bridge, main_m, hedge, balk, along, across, plot_edge)
-
-
-_FAR = REACH_M
-_STREET_OFFSET = np.array([_FAR, _FAR, _FAR, -2.9], np.float32)
-_HEDGE_OFFSET = np.array([_FAR, _FAR, -1.7, _FAR], np.float32)
-_BALK_OFFSET = np.array([_FAR, -0.9, -2.8, _FAR], np.float32)
 
 
 def _edge_tables(between: F32, town: NDArray[np.bool_]) -> tuple[F32, F32]:

@@ -50,7 +50,7 @@ def utm(height: int, width: int) -> GeoBox:
 
 
 def array_of(geobox: GeoBox, values: NDArray[np.generic]) -> xr.DataArray:
-    return xr.DataArray(values, dims=("band", "y", "x"), coords=xr_coords(geobox))
+    return xr.DataArray(values, dims=("band", "y", "x"), coords=xr_coords(geobox, dims=("y", "x")))
 
 
 def blobs(height: int, width: int, n: int, seed: int = 0) -> NDArray[np.uint8]:

@@ -211,6 +211,8 @@ def test_a_geographic_grid_keeps_its_crs(tmp_path: Path) -> None:
     opened = open_product(tmp_path)
     assert set(opened) == {"0.0001deg", "2.5e-05deg"}
     assert opened["0.0001deg"]["segmentation"].odc.geobox == reference
+    assert set(opened["0.0001deg"].coords) == {"y", "x", "spatial_ref"}
+    np.testing.assert_allclose(opened["0.0001deg"].x[:2], [12.3457289, 12.3458289], rtol=0, atol=1e-12)
     assert opened["0.0001deg"]["segmentation"].rio.crs.to_epsg() == 4326
 
 

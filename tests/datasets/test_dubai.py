@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rsmtl.datasets.dubai import CLASSES, decode_mask, load_dubai
+from rsmtl.errors import InputError
+from rsmtl.losses import IGNORE
+from tests.datasets.dubai_fake import write_fake_dubai, write_image
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_fake_dubai(tmp_path)
+    return tmp_path
+
+
+def test_tiles_are_not_shared_between_splits(folder: Path):
+    splits = load_dubai(folder)
+    tiles = [{s.name.split("/")[0] for s in part} for part in (splits.train, splits.validation, splits.test)]
+    assert tiles == [{"tile1", "tile3", "tile5", "tile6", "tile8"}, {"tile2"}, {"tile4", "tile7"}]
+
+
+def test_palette_and_colour_masks_mean_the_same(folder: Path):
+    splits = load_dubai(folder)
+    for scene in (*splits.train, *splits.validation, *splits.test):
+        colors = np.array([c.color for c in CLASSES], dtype=np.float64)[scene.labels].transpose(2, 0, 1)
+        inside = np.abs(
+            scene.image[:, 4:12, 4:12] - colors[:, 4:12, 4:12]
+        )  # away from JPEG's ringing at edges
+        assert scene.labels.shape == (96, 80)
+        assert inside.mean() < 12, scene.name
+
+
+def test_stray_colours_are_ignored():
+    mask = np.zeros((3, 2, 2), dtype=np.uint8)
+    mask[:, 0, 0] = CLASSES[4].color
+    mask[:, 1, 1] = (255, 255, 255)
+    assert decode_mask(mask).tolist() == [[4, IGNORE], [IGNORE, IGNORE]]
+
+
+def test_missing_tile(folder: Path):
+    for path in (folder / "tile6").iterdir():
+        path.unlink()
+    with pytest.raises(
+        InputError, match=r"there are no images in .*tile6: the Dubai data set has tile1"
+    ):
+        load_dubai(folder)
+
+
+def test_missing_mask(folder: Path):
+    (folder / "tile3" / "image_part_001.png").unlink()
+    with pytest.raises(
+        InputError, match=r"cannot read .*tile3/image_part_001\.png as an RGB or palette image"
+    ):
+        load_dubai(folder)
+
+
+def test_mask_of_another_size(folder: Path):
+    write_image(folder / "tile8" / "image_part_001.png", np.zeros((3, 50, 80), dtype=np.uint8), "PNG")
+    with pytest.raises(InputError, match=r"the mask of .*tile8.* is \(50, 80\) pixels, the image \(96, 80\)"):
+        load_dubai(folder)
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_real_data_set(real_data: Path):
+    splits = load_dubai(real_data / "dubai")
+    assert [len(part) for part in (splits.train, splits.validation, splits.test)] == [45, 9, 18]
+    scenes = (*splits.train, *splits.validation, *splits.test)
+    counts = sum(np.bincount(s.labels.ravel(), minlength=256) for s in scenes)
+    n_pixels = sum(s.labels.size for s in scenes)
+    assert n_pixels == pytest.approx(99e6, rel=0.01)
+    assert counts[IGNORE] / n_pixels == pytest.approx(0.0056, abs=0.0002)
+    assert counts[:6].sum() + counts[IGNORE] == n_pixels
+    assert all(counts[:6] > 0)

@@ -1,0 +1,61 @@
+from pathlib import Path
+
+import pytest
+
+from rsmtl.errors import InputError
+from rsmtl.models import find_system, system_config
+from rsmtl.train import presets, read_config
+
+GOOD = """
+system: urec
+data: {name: dubai}
+loss: {segmentation: 0.9, reconstruction: 0.1}
+epochs: 1
+batch: 2
+lr: 1.0e-3
+"""
+
+
+def test_there_are_presets():
+    assert {"urec-dubai", "urec-landscape"} <= set(presets())
+
+
+@pytest.mark.parametrize("name", presets())
+def test_presets_are_valid(name: str):
+    config = read_config(name)
+    system_config(find_system(config.system), config.model)
+
+
+def test_unknown_name_lists_the_presets():
+    with pytest.raises(
+        InputError, match=r"no training configuration 'urec': give the path .* urec-dubai, urec-land"
+    ):
+        read_config("urec")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (GOOD.replace("1.0e-3", "-1"), "is wrong: lr: Input should be greater than 0"),
+        (GOOD + "momentum: 0.9\n", "is wrong: momentum: Extra inputs are not permitted"),
+        (GOOD.replace("dubai", "paris"), "is wrong: data: .*'dubai', 'landscape'"),
+        (GOOD.replace("system: urec\n", ""), "is wrong: system: Field required"),
+        ("system: [urec\n", "cannot read .* as YAML"),
+        ("just words", "is wrong: value: Input should be a valid dictionary"),
+        ("", "is wrong: value: Input should be a valid dictionary"),
+    ],
+)
+def test_errors_are_sentences(tmp_path: Path, text: str, sentence: str):
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=sentence) as caught:
+        read_config(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_good_file(tmp_path: Path):
+    path = tmp_path / "config.yaml"
+    path.write_text(GOOD)
+    config = read_config(path)
+    assert config.loss == {"segmentation": 0.9, "reconstruction": 0.1}
+    assert config.schedule == "constant"
