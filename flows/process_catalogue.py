@@ -7,6 +7,7 @@ make the two faster, but it would double what lies unfinished, and suffer when t
 """
 
 import sys
+from math import prod
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,10 +16,10 @@ from dask.system import CPU_COUNT
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import State, TaskRun
 from prefect.runtime import task_run
 from prefect.states import Failed
-from prefect.tasks import exponential_backoff
+from prefect.tasks import Task, exponential_backoff
 from prefect.utilities.annotations import quote
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from rich.console import Console
@@ -35,7 +36,8 @@ from rsmtl.errors import InputError, RsmtlError, RunError, SceneError, explain
 from rsmtl.models import Model, load_model
 from rsmtl.predict.executor import Executor
 from rsmtl.predict.product import write
-from rsmtl.scene.open import SceneRef, open_scene, scene_refs
+from rsmtl.scene.open import Assets, SceneRef, open_scene, scene_refs
+from rsmtl.store.provenance import read_run
 
 
 class CatalogueRun(BaseModel):
@@ -49,7 +51,7 @@ class CatalogueRun(BaseModel):
     """A model that comes with rsmtl, or the path of a checkpoint."""
     out: Path
     """Folder that receives a folder for each scene."""
-    assets: list[str] | dict[str, list[str]] | None = None
+    assets: Assets | None = None
     """What to take of each scene, in order; a list for each input of a model that has several."""
     settings: Settings = Settings()
     """Window, overlap, chunk and all else that decides the product."""
@@ -91,7 +93,7 @@ def process_catalogue(run: CatalogueRun) -> list[SceneRow] | State:
         with cluster_at(run.scheduler) if run.scheduler else local_cluster(n_workers) as cluster:
             get_run_logger().info("%d scenes; dashboard: %s", len(refs), cluster.dashboard)
             rows = _process_each(refs, run, model, cluster)
-    except InputError as error:
+    except RsmtlError as error:
         return Failed(message=str(error), data=error)
     create_markdown_artifact(scene_table(rows), key="scenes", description=f"Products in {run.out}")
     failed = [f"{row.scene}: {row.reason}" for row in rows if row.result == "failed"]
@@ -104,11 +106,16 @@ def process_catalogue(run: CatalogueRun) -> list[SceneRow] | State:
     return rows
 
 
+def _may_pass(_step: Task[..., Any], _run: TaskRun, state: State) -> bool:
+    """Say whether trying again can help: against disks, networks and dying workers it can, against wrong input not."""
+    return isinstance(state.result(raise_on_failure=False), RunError | OSError)
+
+
 @task(
     task_run_name="{ref.id}",
     cache_policy=NO_CACHE,  # what stands is for the store to know, not for Prefect
     persist_result=False,
-    retry_condition_fn=lambda _task, _run, state: isinstance(_error_of(state), RunError | OSError),
+    retry_condition_fn=_may_pass,
 )
 def process_scene(
     ref: SceneRef, run: CatalogueRun, model: Model, executor: Executor, taken: frozenset[str]
@@ -145,8 +152,8 @@ def process_scene(
         scene=scene.id,
         result="stood already" if product.reused else "written",
         folder=product.folder,
-        windows_run=product.windows_run,
-        px=bar.px_done,
+        n_windows=product.n_windows,
+        n_px=prod(read_run(product.folder).shape_px),
         seconds=product.seconds,
     )
 
@@ -163,20 +170,19 @@ def _process_each(
         taken = frozenset(row.scene for row in rows if row.folder)
         # Quoted, or Prefect would look through the weights for results of other steps.
         state = step(ref, run, quote(model), quote(executor), taken, return_state=True)
-        rows.append(state.result() if state.is_completed() else _failed(ref, _error_of(state)))
+        rows.append(_row(ref, state.result(raise_on_failure=False)))
         get_run_logger().info("%s: %s", rows[-1].scene, rows[-1].result)
     return rows
 
 
-def _failed(ref: SceneRef, error: BaseException) -> SceneRow:
-    if isinstance(error, RsmtlError | OSError):
-        return SceneRow(ref.id, "failed", reason=str(error))
-    get_run_logger().error("%s failed in a way that nobody foresaw", ref.id, exc_info=error)
-    return SceneRow(ref.id, "failed", reason=f"{type(error).__name__}: {error}")
-
-
-def _error_of(state: State[Any]) -> BaseException:
-    return state.result(raise_on_failure=False)
+def _row(ref: SceneRef, result: Any) -> SceneRow:
+    """Return what a step answered, or the row that says how it failed."""
+    if isinstance(result, SceneRow):
+        return result
+    if isinstance(result, RsmtlError | OSError):
+        return SceneRow(ref.id, "failed", reason=str(result))
+    get_run_logger().error("%s failed in a way that nobody foresaw", ref.id, exc_info=result)
+    return SceneRow(ref.id, "failed", reason=f"{type(result).__name__}: {result}")
 
 
 def _about(field: str, **how: Any) -> Any:

@@ -25,12 +25,12 @@ class SceneRow:
     result: Literal["written", "stood already", "failed"]
     folder: Path | None = None
     """Of the product; None if it failed."""
-    windows_run: int = 0
-    """By the attempt that finished the scene."""
-    px: int = 0
-    """Reference pixels finished by that attempt."""
+    n_windows: int = 0
+    """Run over the product's whole life."""
+    n_px: int = 0
+    """Of the reference grid."""
     seconds: float = 0.0
-    """Of that attempt."""
+    """Of the attempt that finished the scene, or found that it stands."""
     reason: str = ""
     """Why it failed, in a sentence."""
 
@@ -48,9 +48,9 @@ def scene_table(rows: list[SceneRow]) -> str:
 
 
 def _figures(row: SceneRow) -> tuple[str, str, str, str]:
-    if row.result != "written":
+    if row.result == "failed":
         return row.result, "", "", ""
-    return row.result, f"{row.windows_run:,}", pixels(row.px), duration(row.seconds)
+    return row.result, f"{row.n_windows:,}", pixels(row.n_px), duration(row.seconds)
 
 
 def _thumbnail(row: SceneRow) -> str:

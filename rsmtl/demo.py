@@ -7,14 +7,13 @@ import numpy as np
 import pystac
 import rasterio
 import xarray as xr
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from rsmtl.errors import RunError
 from rsmtl.losses import IGNORE
 from rsmtl.metrics import Scores, confusion_matrix, scores
-from rsmtl.store.folder import product_folder, replacing
+from rsmtl.store.folder import product_folder
+from rsmtl.store.quicklook import Panel, colored, draw, stretched
 from rsmtl.store.zarr import open_product
 from rsmtl.synthetic import CLASSES
 from rsmtl.synthetic.catalogue import write_catalogue
@@ -28,9 +27,6 @@ HEAD = "segmentation"
 
 N_SCENES, SIZE_PX, SEED = 3, 1500, 7
 PICTURE_NAME = "demo.png"
-
-PANEL_IN = 7.5
-"""Edge of a panel of the picture, in 100 pixels."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +76,9 @@ def report(out: Path, catalogue: Path, products: Path) -> DemoReport:
                 confusion += confusion_matrix(
                     labels, predicted[block.toslices()].values, len(CLASSES), IGNORE
                 )
-    _draw(items[0], products, out / PICTURE_NAME)
-    names = tuple(c.name for c in CLASSES)
-    return DemoReport(
-        len(items), int(confusion.sum()), confusion, scores(confusion), names, out / PICTURE_NAME
-    )
+    names, found, picture = tuple(c.name for c in CLASSES), scores(confusion), out / PICTURE_NAME
+    _draw(items[0], products, found.mean_iou, picture)
+    return DemoReport(len(items), int(confusion.sum()), confusion, found, names, picture)
 
 
 def _href(item: pystac.Item, asset: str) -> str:
@@ -100,33 +94,28 @@ def _class_map(item: pystac.Item, products: Path) -> xr.DataArray:
     return heads[HEAD][0]
 
 
-def _draw(item: pystac.Item, products: Path, path: Path) -> None:
-    """Draw a scene's input, class map and truth side by side, with a legend."""
+def _draw(item: pystac.Item, products: Path, mean_iou: float, path: Path) -> None:
+    """Draw a scene's input, class map and truth side by side."""
     with rasterio.open(_href(item, ASSETS[0])) as image, rasterio.open(_href(item, TRUTH)) as truth:
-        panels = {
-            "input": _stretched(image.read(), image.nodata),
-            "class map": _colored(_class_map(item, products).values),
-            "truth": _colored(truth.read(1)),
-        }
-    figure = Figure(figsize=(3 * PANEL_IN, PANEL_IN + 1), dpi=100, layout="constrained")
-    for axes, (title, pixels) in zip(figure.subplots(1, 3), panels.items(), strict=True):
-        axes.imshow(pixels)
-        axes.set_title(title, fontsize=20, pad=10)
-        axes.set_axis_off()
-    legend = [Patch(facecolor="#{:02x}{:02x}{:02x}".format(*c.color), label=c.name) for c in CLASSES]
-    figure.legend(handles=legend, loc="outside lower center", ncols=len(legend), fontsize=18, frameon=False)
-    with replacing(path) as part:
-        figure.savefig(part, format="png")
+        panels = (
+            Panel("input", stretched(image.read(masked=True).astype(np.float32).filled(np.nan))),
+            Panel("class map", colored(_class_map(item, products).values, CLASSES), CLASSES),
+            Panel("truth", colored(truth.read(1), CLASSES), CLASSES),
+        )
+    draw(path, f"{item.id}; mean IoU over all scenes {mean_iou:.2f}", panels)
 
 
-def _stretched(values: NDArray[np.integer], nodata: float) -> NDArray[np.uint8]:
-    valid = (values != nodata).any(axis=0)
-    low, high = np.percentile(values[:, valid], (1, 99))
-    shown = np.clip((values - low) / (high - low), 0, 1) ** 0.8 * 255
-    return np.where(valid, shown, 255).astype(np.uint8).transpose(1, 2, 0)
-
-
-def _colored(classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    table = np.full((256, 3), 255, np.uint8)
-    table[: len(CLASSES)] = [c.color for c in CLASSES]
-    return table[classes]
+def describe(found: DemoReport) -> str:
+    """Return a report as text: the IoU of each class, their mean, and what it was measured against."""
+    width = max(map(len, found.classes))
+    lines = [
+        f"{name:<{width}}  IoU {iou:.3f}" for name, iou in zip(found.classes, found.scores.iou, strict=True)
+    ]
+    return "\n".join(
+        [
+            *lines,
+            f"mean IoU {found.scores.mean_iou:.3f}, against the generator's own land cover of all {found.n_px:,} "
+            f"valid pixels of {found.n_scenes} scenes, from a world that is not in the model's training data",
+            f"picture: {found.picture}",
+        ]
+    )

@@ -164,6 +164,13 @@ def _weights_folder() -> Path:
 
 
 def locate(name_or_path: str) -> Path:
+    """Return the file that a name or path means.
+
+    Raises
+    ------
+    ModelError
+        If there is none; the message lists the shipped models.
+    """
     shipped = shipped_models()
     if name_or_path in shipped:
         return _weights_folder() / f"{name_or_path}.safetensors"

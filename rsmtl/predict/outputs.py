@@ -1,9 +1,11 @@
 """Which arrays a product holds, and how their numbers are stored."""
 
+from colorsys import hsv_to_rgb
+
 import numpy as np
 
 from rsmtl.config import Settings
-from rsmtl.models.spec import HeadSpec, ModelSpec
+from rsmtl.models.spec import ClassSpec, HeadSpec, ModelSpec
 from rsmtl.scene.scene import Scene, Storage
 from rsmtl.store.output import Output
 
@@ -26,8 +28,12 @@ def outputs_of(spec: ModelSpec, scene: Scene, settings: Settings) -> tuple[Outpu
 
 
 def _class_outputs(head: HeadSpec, settings: Settings) -> list[Output]:
-    names = tuple(c.name for c in head.classes) or tuple(f"class {k}" for k in range(head.n_classes))
-    bands = {"": (head.name,), "confidence": ("confidence",), "probabilities": names}
+    classes = head.classes or _unnamed(head.n_classes)
+    bands = {
+        "": (head.name,),
+        "confidence": ("confidence",),
+        "probabilities": tuple(found.name for found in classes),
+    }
     descriptions = {
         "": "most probable class",
         "confidence": "probability of the most probable class",
@@ -41,12 +47,21 @@ def _class_outputs(head: HeadSpec, settings: Settings) -> list[Output]:
             dtype="uint8",
             nodata=CLASS_NODATA,
             scale=head.scale,
-            classes=() if extra else head.classes,
+            classes=() if extra else classes,
             band_scale=(1 / PROBABILITY_STEPS,) if extra else (1.0,),
             description=descriptions[extra],
         )
         for extra in ("", *settings.extras)
     ]
+
+
+def _unnamed(n_classes: int) -> tuple[ClassSpec, ...]:
+    """Names and well-spread hues for a head that brings none."""
+    colors = [hsv_to_rgb((k * 0.618) % 1, 0.6, 0.85) for k in range(n_classes)]
+    return tuple(
+        ClassSpec(name=f"class {k}", color=(round(255 * r), round(255 * g), round(255 * b)))
+        for k, (r, g, b) in enumerate(colors)
+    )
 
 
 def _continuous_output(head: HeadSpec, scene: Scene) -> Output:

@@ -4,19 +4,20 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from rsmtl import __version__
 from rsmtl.config import Settings
 from rsmtl.models.model import Model
 from rsmtl.predict.cost import check_fits, cost
 from rsmtl.predict.drain import Progress, drain
 from rsmtl.predict.executor import Executor, SerialExecutor
 from rsmtl.predict.plan import Plan, plan
-from rsmtl.predict.publish import finished, publish
+from rsmtl.predict.publish import publish
 from rsmtl.scene.scene import Scene
 from rsmtl.store.folder import product_folder
+from rsmtl.store.item import finished
 from rsmtl.store.ledger import Ledger, fingerprint_digest
 from rsmtl.store.zarr import create_store
 
@@ -77,14 +78,14 @@ def write(
     check_fits(cost(made), executor)
     folder = product_folder(out, scene.id)
     fingerprint = fingerprint_of(made)
-    standing = finished(folder)
-    if standing == fingerprint_digest(fingerprint) and not overwrite:
+    digest = fingerprint_digest(fingerprint)
+    if finished(folder) == digest and not overwrite:
         return _summary(folder, True, 0, clock)
     ledger = Ledger(folder)
     ledger.open(fingerprint, resume=resume, overwrite=overwrite)
     create_store(folder, made.outputs, made.geobox, made.lattice.y.chunk_px)
     progress = drain(made, folder, executor, on_progress)
-    publish(made, folder, executor, started)
+    publish(made, folder, digest, executor, started)
     ledger.close()
     return _summary(folder, False, progress.windows_run, clock)
 
@@ -104,7 +105,7 @@ def fingerprint_of(made: Plan) -> dict[str, Any]:
             for name, found in made.scene.inputs.items()
         },
         "sources": [asdict(source) for source in made.scene.sources],
-        "rsmtl": __version__,
+        "rsmtl": version("rsmtl"),
     }
 
 

@@ -9,15 +9,17 @@ from pathlib import Path
 
 import xarray as xr
 
+from rsmtl.models.checkpoint import locate
 from rsmtl.predict.executor import Executor
 from rsmtl.predict.plan import Plan
+from rsmtl.scene.read import reduced
 from rsmtl.store.cog import write_cog
 from rsmtl.store.folder import cog_path
 from rsmtl.store.item import write_item
 from rsmtl.store.ledger import Ledger
 from rsmtl.store.output import Output
 from rsmtl.store.provenance import InputRun, Run, Source, software, write_run
-from rsmtl.store.quicklook import write_quicklook
+from rsmtl.store.quicklook import EDGE_PX, write_quicklook
 from rsmtl.store.zarr import open_product
 
 
@@ -50,3 +52,54 @@ def cog_job(folder: Path, output: Output) -> float:
         band_offset=output.band_offset,
     )
     return time.perf_counter() - start
+
+
+def quicklook_job(plan: Plan, folder: Path) -> float:
+    """Draw the scene and its heads; returns seconds."""
+    start = time.perf_counter()
+    image = reduced(plan.scene.inputs[plan.model.spec.reference], EDGE_PX)
+    write_quicklook(folder, plan.scene.id, image, plan.outputs)
+    return time.perf_counter() - start
+
+
+def _stored(folder: Path, name: str) -> xr.DataArray:
+    return next(group[name] for group in open_product(folder).values() if name in group)
+
+
+def _run(plan: Plan, folder: Path, fingerprint: str, seconds: dict[str, float], started: datetime) -> Run:
+    """Gather the record of the run; counts and seconds are those of all calls that made the product."""
+    records = Ledger(folder).done().values()
+    total: Counter[str] = Counter()
+    for record in records:
+        total.update(record.seconds)
+    total.update(seconds)
+    model, spec = plan.model, plan.model.spec
+    return Run(
+        scene_id=plan.scene.id,
+        opened_with=dict(plan.scene.opened_with),
+        derived_from=plan.scene.item_href,
+        fingerprint=fingerprint,
+        model_source=model.source,
+        model_href=str(locate(model.source)) if model.source else "",
+        model_sha256=model.sha256,
+        model_spec=spec.model_dump(mode="json"),
+        settings=plan.settings.model_dump(mode="json"),
+        inputs={
+            name: InputRun(
+                bands=found.bands,
+                alignment=found.alignment,
+                radiometry=plan.radiometry[name].model_dump(mode="json"),
+            )
+            for name, found in plan.scene.inputs.items()
+        },
+        sources=tuple(Source(**asdict(source)) for source in plan.scene.sources),
+        shape_px=(plan.lattice.height, plan.lattice.width),
+        chunk_px=plan.lattice.y.chunk_px,
+        n_chunks=len(plan.chunks),
+        windows_run=sum(record.windows_run for record in records),
+        windows_skipped=sum(record.windows_skipped for record in records),
+        seconds={stage: round(spent, 3) for stage, spent in total.items()},
+        started=started.isoformat(timespec="seconds"),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        software=software(),
+    )

@@ -13,6 +13,9 @@ from rsmtl.scene.scene import Scene, SceneInput
 SAMPLE_BLOCKS = 8
 """Blocks of a sample along one axis."""
 
+REDUCED_BLOCK_PX = 2048
+"""Edge of what is read at once for a picture."""
+
 SAMPLE_BLOCK_PX = 64
 """Edge of a block of a sample."""
 
@@ -61,6 +64,24 @@ def sample_values(found: SceneInput) -> NDArray[np.float32]:
     rows, cols = (_sample_spans(size) for size in found.geobox.shape)
     blocks = [found.read(row, col).reshape(len(found.bands), -1) for row in rows for col in cols]
     return np.concatenate(blocks, axis=1)
+
+
+def reduced(found: SceneInput, edge_px: int) -> NDArray[np.float32]:
+    """Return `(bands, h, w)` of every k-th pixel, so that no edge is longer than `edge_px`; for pictures.
+
+    The input is read block by block; what is in memory does not grow with the scene.
+    """
+    height, width = found.geobox.shape
+    step = ceil(max(height, width) / edge_px)
+    small = np.empty((len(found.bands), ceil(height / step), ceil(width / step)), np.float32)
+    block = step * max(1, REDUCED_BLOCK_PX // step)
+    for y in range(0, height, block):
+        for x in range(0, width, block):
+            part = found.read(slice(y, min(y + block, height)), slice(x, min(x + block, width)))[
+                :, ::step, ::step
+            ]
+            small[:, y // step : y // step + part.shape[1], x // step : x // step + part.shape[2]] = part
+    return small
 
 
 def _pixels(found: SceneInput, span: slice, size: int) -> slice:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pystac
+from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 from pystac import Asset, Item, Link, MediaType
 
@@ -28,7 +29,18 @@ EXTENSIONS = [
     "https://stac-extensions.github.io/file/v2.1.0/schema.json",
 ]
 
-INHERITED = ("platform", "constellation", "instruments", "gsd", "eo:cloud_cover", "start_datetime", "end_datetime")
+DENSIFIED = 50
+"""Points along the longer edge of a footprint: what is straight on the map is not so in degrees."""
+
+INHERITED = (
+    "platform",
+    "constellation",
+    "instruments",
+    "gsd",
+    "eo:cloud_cover",
+    "start_datetime",
+    "end_datetime",
+)
 """Properties of the scene that are true of its product too, besides `datetime`."""
 
 
@@ -83,11 +95,22 @@ def finished(folder: Path) -> str | None:
 
 
 def footprint(reference: GeoBox) -> tuple[dict[str, Any], list[float]]:
-    """Return a grid's outline and bounds in longitude and latitude, cut in two where it crosses the antimeridian."""
-    outline = reference.footprint("EPSG:4326", buffer=0, npoints=100)
-    geometry = outline.geojson()["geometry"] if "geometry" in outline.geojson() else outline.json
-    box = outline.boundingbox
-    return geometry, [float(edge) for edge in (box.left, box.bottom, box.right, box.top)]
+    """Return a grid's outline, edges densified, and its bounds, in longitude and latitude.
+
+    An outline across the antimeridian is cut in two there, and the west of its bounds is then east of their east,
+    as GeoJSON asks.
+    """
+    extent = reference.extent
+    step = max(extent.boundingbox.span_x, extent.boundingbox.span_y) / DENSIFIED
+    outline = extent.to_crs("EPSG:4326", resolution=step, wrapdateline=True)
+    boxes = [part.boundingbox for part in outline] if outline.is_multi else [outline.boundingbox]
+    crossing = (
+        len(boxes) > 1 and max(box.right for box in boxes) > 179 and min(box.left for box in boxes) < -179
+    )
+    west = min(box.left for box in boxes if box.left > 0 or not crossing)
+    east = max(box.right for box in boxes if box.right < 0 or not crossing)
+    south, north = min(box.bottom for box in boxes), max(box.top for box in boxes)
+    return outline.json, [float(edge) for edge in (west, south, east, north)]
 
 
 def _when(inherited: Mapping[str, Any]) -> tuple[datetime | None, dict[str, Any]]:
@@ -97,7 +120,9 @@ def _when(inherited: Mapping[str, Any]) -> tuple[datetime | None, dict[str, Any]
         return pystac.utils.str_to_datetime(str(stated)), {}
     if "start_datetime" in inherited and "end_datetime" in inherited:
         return None, {}
-    return datetime.now(UTC), {"description": "the time of the acquisition is not known; this is the product's"}
+    return datetime.now(UTC), {
+        "description": "the time of the acquisition is not known; this is the product's"
+    }
 
 
 def _processing(run: Run) -> dict[str, Any]:
@@ -114,8 +139,9 @@ def _processing(run: Run) -> dict[str, Any]:
 
 def _grid(geobox: GeoBox) -> dict[str, Any]:
     """Projection fields; a CRS without a code is given in full."""
-    code = geobox.crs.to_epsg()
-    crs = {"proj:code": f"EPSG:{code}"} if code else {"proj:code": None, "proj:wkt2": geobox.crs.to_wkt()}
+    found = CRS(geobox.crs)
+    code = found.to_epsg()
+    crs = {"proj:code": f"EPSG:{code}"} if code else {"proj:code": None, "proj:wkt2": found.to_wkt()}
     return {**crs, "proj:shape": list(geobox.shape), "proj:transform": list(geobox.affine)[:6]}
 
 
@@ -127,21 +153,34 @@ def _add_model(item: Item, run: Run, spec: ModelSpec) -> None:
         return
     item.stac_extensions.append(mlm.SCHEMA)
     weights = {"mlm:artifact_type": "safetensors.torch.save_file", "rsmtl:sha256": run.model_sha256}
-    item.add_asset("model", Asset(run.model_href, f"weights of {name}", roles=["mlm:model"], extra_fields=weights))
+    item.add_asset(
+        "model", Asset(run.model_href, f"weights of {name}", roles=["mlm:model"], extra_fields=weights)
+    )
 
 
 def _add_assets(item: Item, folder: Path, outputs: Sequence[Output], reference: GeoBox) -> None:
     for output in outputs:
         path = cog_path(folder, output.name)
-        fields = {**_grid(output_geobox(reference, output)), **_stored_as(output), "file:size": path.stat().st_size}
+        fields = {
+            **_grid(output_geobox(reference, output)),
+            **_stored_as(output),
+            "file:size": path.stat().st_size,
+        }
         item.add_asset(
-            output.name, Asset(str(path), output.description, None, MediaType.COG, ["data"], extra_fields=fields)
+            output.name,
+            Asset(str(path), output.description, None, MediaType.COG, ["data"], extra_fields=fields),
         )
-    store = Asset(str(folder / STORE_NAME), "all outputs, sharded by chunk", None, "application/vnd.zarr", ["data"])
+    store = Asset(
+        str(folder / STORE_NAME), "all outputs, sharded by chunk", None, "application/vnd.zarr", ["data"]
+    )
     item.add_asset("zarr", store)
-    quicklook = Asset(str(folder / QUICKLOOK_NAME), "quicklook", None, MediaType.PNG, ["overview", "thumbnail"])
+    quicklook = Asset(
+        str(folder / QUICKLOOK_NAME), "quicklook", None, MediaType.PNG, ["overview", "thumbnail"]
+    )
     item.add_asset("quicklook", quicklook)
-    run = Asset(str(folder / PROVENANCE_NAME), "what the product was made from", None, MediaType.JSON, ["metadata"])
+    run = Asset(
+        str(folder / PROVENANCE_NAME), "what the product was made from", None, MediaType.JSON, ["metadata"]
+    )
     item.add_asset("run", run)
 
 

@@ -25,7 +25,7 @@ from rsmtl.synthetic.sensor import RATIO
 
 _EXTENSIONS = tuple(
     f"https://stac-extensions.github.io/{name}/schema.json"
-    for name in ("projection/v2.0.0", "eo/v2.0.0", "raster/v2.0.0", "classification/v2.0.0")
+    for name in ("projection/v2.0.0", "eo/v2.0.0", "raster/v2.0.0", "classification/v1.1.0")
 )
 _CHUNK_PX = 1024
 _FIRST_PASS = datetime(2024, 6, 1, 10, 30, tzinfo=UTC)
@@ -99,7 +99,8 @@ def _origins(count: int, size_px: int) -> Iterator[tuple[int, int]]:
 
 def _write_images(folder: Path, landscape: Landscape) -> None:
     """Render each chunk once into a Zarr beside the images, then make a COG of each product."""
-    folder.mkdir(parents=True, exist_ok=True)
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     with disk_errors(folder), TemporaryDirectory(prefix=".rendered-", dir=folder) as rendered:
         _render(landscape, Path(rendered))
         for product, spec in PRODUCTS.items():

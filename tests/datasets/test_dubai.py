@@ -42,9 +42,7 @@ def test_stray_colours_are_ignored():
 def test_missing_tile(folder: Path):
     for path in (folder / "tile6").iterdir():
         path.unlink()
-    with pytest.raises(
-        InputError, match=r"there are no images in .*tile6: the Dubai data set has tile1"
-    ):
+    with pytest.raises(InputError, match=r"there are no images in .*tile6: the Dubai data set has tile1"):
         load_dubai(folder)
 
 

@@ -19,7 +19,9 @@ ALL = slice(None)
 PRODUCTS = ("hrms", "pan", "ms", "classes")
 
 SCENES = {
-    "village": Landscape(seed=21, height_px=700, width_px=611, origin_px=(400, 1200), collar=True, clouds=True),
+    "village": Landscape(
+        seed=21, height_px=700, width_px=611, origin_px=(400, 1200), collar=True, clouds=True
+    ),
     "river": Landscape(seed=40, height_px=400, width_px=700, origin_px=(-400, -80_000)),
     "coarse": Landscape(seed=2**40 + 3, height_px=333, width_px=250, gsd_m=2.0, clouds=True),
 }
@@ -33,7 +35,9 @@ def whole(name: str) -> Rendered:
 def digest(scene: Landscape) -> str:
     rendered = scene.render(ALL, ALL)
     parts = (rendered.classes, rendered.hrms, rendered.pan, rendered.ms, rendered.valid)
-    return hashlib.sha256(b"".join(part.astype(part.dtype.newbyteorder("<")).tobytes() for part in parts)).hexdigest()
+    return hashlib.sha256(
+        b"".join(part.astype(part.dtype.newbyteorder("<")).tobytes() for part in parts)
+    ).hexdigest()
 
 
 @settings(max_examples=25)
@@ -79,9 +83,9 @@ def test_seeds_make_different_worlds():
 @pytest.mark.parametrize(
     ("name", "sha256"),
     [
-        ("village", "GOLD_village"),
-        ("river", "GOLD_river"),
-        ("coarse", "GOLD_coarse"),
+        ("village", "5fa9ff9c2bf20f9002a64ff9cf2c7e66f8696ace818dfa4c10bd594d3656e5b2"),
+        ("river", "96196b39b06cbff215e335bc4297d648c428a0c697b02e538816088ebb6a5b7d"),
+        ("coarse", "d859e48f5697a799144e401166278d58d7e42bbf29c355fd47ec13b95bc05b9c"),
     ],
 )
 def test_worlds_stay_as_they_are(name, sha256):
@@ -155,8 +159,8 @@ def test_any_size_works(size):
 
 
 def test_clouds_hide_the_ground_but_not_the_truth():
-    clear = replace(SCENES["village"], clouds=False).render(ALL, ALL)
-    clouded = whole("village")
+    scene = Landscape(seed=5, height_px=512, width_px=512, origin_px=(600, 1000), clouds=True)
+    clear, clouded = (replace(scene, clouds=clouds).render(ALL, ALL) for clouds in (False, True))
     assert np.array_equal(clear.classes, clouded.classes)
     assert np.array_equal(clear.valid, clouded.valid)
     difference = clouded.hrms.astype(int) - clear.hrms
@@ -190,9 +194,9 @@ def test_the_lazy_array_has_the_same_name_every_time():
 
 
 def test_a_slice_of_a_huge_scene_renders_just_its_chunk():
-    image = Landscape(5, 10**6, 10**6).to_xarray("pan")
-    part = image[0, 700_000:700_010, 123_400:123_420].compute(scheduler="synchronous")
-    expected = Landscape(5, 10, 20, origin_px=(700_000, 123_400)).render(ALL, ALL).pan[0]
+    image = Landscape(5, 10**5, 10**5).to_xarray("pan")
+    part = image[0, 70_000:70_010, 12_340:12_360].compute(scheduler="synchronous")
+    expected = Landscape(5, 10, 20, origin_px=(70_000, 12_340)).render(ALL, ALL).pan[0]
     assert np.array_equal(part.values, expected)
 
 
@@ -202,11 +206,23 @@ def test_a_slice_of_a_huge_scene_renders_just_its_chunk():
         (lambda: Landscape(0, 0, 5), "a landscape needs at least 1 × 1 pixels, but 0 × 5 were asked for"),
         (lambda: Landscape(0, 5, 5, origin_px=(2, 4)), r"multiples of 4 pixels, but it is \(2, 4\): move it"),
         (lambda: Landscape(0, 5, 5, gsd_m=30.0), "GSD must lie between 0.05 and 10.0 m, but it is 30.0 m"),
-        (lambda: Landscape(0, 5, 5).render(slice(0, 6), ALL), "a window's y must be a slice with 0 ≤ start < stop ≤ 5"),
-        (lambda: Landscape(0, 5, 5).render(ALL, slice(3, 3)), r"a window's x .* but it is slice\(3, 3, None\)"),
+        (
+            lambda: Landscape(0, 5, 5).render(slice(0, 6), ALL),
+            "a window's y must be a slice with 0 ≤ start < stop ≤ 5",
+        ),
+        (
+            lambda: Landscape(0, 5, 5).render(ALL, slice(3, 3)),
+            r"a window's x .* but it is slice\(3, 3, None\)",
+        ),
         (lambda: Landscape(0, 5, 5).render(ALL, slice(0, 4, 2)), "and no step"),
-        (lambda: Landscape(0, 5, 5).to_xarray("pan", chunk_px=30), "positive multiple of 4 pixels, but it is 30"),
-        (lambda: Landscape(0, 5, 5).to_xarray("rgb"), "products hrms, pan, ms, classes, but 'rgb' was asked for"),
+        (
+            lambda: Landscape(0, 5, 5).to_xarray("pan", chunk_px=30),
+            "positive multiple of 4 pixels, but it is 30",
+        ),
+        (
+            lambda: Landscape(0, 5, 5).to_xarray("rgb"),
+            "products hrms, pan, ms, classes, but 'rgb' was asked for",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_sentence(make, message):

@@ -15,7 +15,8 @@ def test_uniform_numbers_fill_the_unit_interval(lattice):
     drawn = noise.uniform(noise.key(1, 2), *lattice)
     counts, _ = np.histogram(drawn, bins=20, range=(0, 1))
     assert drawn.dtype == np.float32
-    assert 0 <= drawn.min() and drawn.max() < 1
+    assert drawn.min() >= 0
+    assert drawn.max() < 1
     assert np.abs(counts / drawn.size - 0.05).max() < 0.003
 
 

@@ -69,12 +69,12 @@ def test_same_seed_same_bytes(data_root: Path, tmp_path: Path):
 
 @pytest.mark.slow
 def test_it_learns(data_root: Path, tmp_path: Path):
-    """The fake's colours are its classes: a minute of training must tell them apart."""
-    config = changed(epochs=6, sampling=Sampling(patch_px=32, patches_per_epoch=160), lr=1e-2)
+    """The fake's colours are its classes: seconds of training must tell them apart."""
+    config = changed(epochs=10, sampling=Sampling(patch_px=32, patches_per_epoch=160), lr=1e-2)
     path = train(config, tmp_path / "run", data_root)
     log = [json.loads(line) for line in (path.parent / "log.jsonl").read_text().splitlines()]
     assert log[-1]["loss"]["segmentation"] < 0.3 * log[0]["loss"]["segmentation"]
-    assert read_card(path).training["test"]["overall_accuracy"] > 0.9
+    assert read_card(path).training["test"]["overall_accuracy"] > 0.95
 
 
 def test_unet_and_bf16(data_root: Path, tmp_path: Path):
