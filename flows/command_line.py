@@ -7,10 +7,8 @@ import typer
 from prefect.client.schemas.objects import State
 from rich.console import Console
 
+from rsmtl.cli.report import INTERRUPTED, one_line
 from rsmtl.errors import InputError, RsmtlError, RunError
-
-INTERRUPTED = 130
-"""What shells expect of a program that Ctrl-C has ended."""
 
 
 def run_command(command: Callable[..., int], arguments: list[str] | None = None) -> int:
@@ -41,5 +39,5 @@ def outcome(state: State[Any]) -> int:
 
 def say(error: BaseException) -> int:
     """Print an error's sentence as one line on standard error, and return its exit status."""
-    Console(stderr=True, highlight=False).print(" ".join(str(error).split()), soft_wrap=True, markup=False)
+    Console(stderr=True, highlight=False).print(one_line(error), soft_wrap=True, markup=False)
     return error.exit_status if isinstance(error, RsmtlError) else 1

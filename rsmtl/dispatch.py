@@ -5,15 +5,20 @@ with it nothing but the jobs it was running, and those are given to another.
 """
 
 import ctypes
+import logging
+import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from typing import Any
 
 import psutil
 from distributed import Client, KilledWorker, LocalCluster, Worker, WorkerPlugin
+from distributed.comm import CommClosedError
 
-from rsmtl.errors import InputError, RunError
+from rsmtl.errors import InputError, RsmtlError, RunError
 from rsmtl.predict.executor import Executor
 
 
@@ -65,7 +70,26 @@ class ClusterExecutor:
 
     def submit(self, function: Callable[..., Any], *args: Any) -> "Future[Any]":
         """Start a job."""
-        return self._pool.submit(function, *args)  # type: ignore[no-any-return]
+        return self._pool.submit(_Job(function), *args)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A function whose errors can travel: what caused them stays behind, since it may not (GDAL's errors do not)."""
+
+    function: Callable[..., Any]
+
+    @property
+    def __name__(self) -> str:
+        """What the dashboard calls it."""
+        return self.function.__name__
+
+    def __call__(self, *args: Any) -> Any:
+        try:
+            return self.function(*args)
+        except RsmtlError as error:
+            error.__cause__ = error.__context__ = None
+            raise
 
 
 class _KeepFreedMemory(WorkerPlugin):  # type: ignore[misc]
@@ -113,15 +137,36 @@ def threads(n_threads: int) -> Iterator[Executor]:
 
 @contextmanager
 def local_cluster(n_workers: int) -> Iterator[ClusterExecutor]:
-    """Start worker processes on this machine, one thread each, and end them with the block."""
-    with (
-        LocalCluster(
-            n_workers=n_workers, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0"
-        ) as cluster,
-        Client(cluster) as client,
-        said_plainly(),
-    ):
+    """Start worker processes on this machine, one thread each, and end them with the block.
+
+    Their logs are silent: a job's error reaches the caller of `submit`.
+    """
+    with ExitStack() as stack:
+        with _interrupts_held_back():
+            cluster = LocalCluster(
+                n_workers=n_workers,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address="127.0.0.1:0",
+                silence_logs=logging.CRITICAL,
+            )
+            client = stack.enter_context(Client(stack.enter_context(cluster)))
+        stack.enter_context(said_plainly())
         yield ClusterExecutor(client)
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Hold back Ctrl-C, which a terminal sends to all processes, from the threads and processes that are started.
+
+    They keep it so; the caller's thread gets what came meanwhile at the end of the block, and can end them in order.
+    """
+    resource_tracker.ensure_running()  # or else it is started with the first process, and lets signals through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
@@ -157,3 +202,5 @@ def said_plainly() -> Iterator[None]:
             "a job ended its worker several times over, most likely for want of memory: use a smaller chunk or "
             "batch, or workers with more memory, and finish with --resume"
         ) from error
+    except (CancelledError, CommClosedError) as error:
+        raise RunError("the cluster's scheduler is gone: start it again, and finish with --resume") from error

@@ -171,16 +171,38 @@ def class_mixer(channels: int = 3) -> Model:
 
 def random_urec(width: int = 4, channels: int = 3, seed: int = 0, high: float = 1.0) -> Model:
     """U-REC with random weights."""
+    spec, module = _random_urec(width, channels, seed, high)
+    return Model.from_module(module, spec)
+
+
+def random_checkpoint(path: Path, high: float = 2047.0, seed: int = 0) -> Path:
+    """Save a small U-REC with random weights."""
+    spec, module = _random_urec(4, 3, seed, high)
+    save_checkpoint(path, module, Card(config={"in_channels": 3, "n_classes": 6, "width": 4}, spec=spec))
+    return path
+
+
+def _random_urec(width: int, channels: int, seed: int, high: float) -> tuple[ModelSpec, nn.Module]:
+    """Random weights, with normalisation fitted to texture: an unfitted network gives one class everywhere."""
     torch.manual_seed(seed)
     config = URecConfig(in_channels=channels, n_classes=6, width=width)
-    return Model.from_module(
-        build_urec(config), urec_spec(config, bands=(), classes=(), radiometry=Radiometry())
-    )
+    module = build_urec(config).train()
+    with torch.no_grad():
+        module.segmentation_head.weight *= 8
+        for step in range(20):
+            module(torch.from_numpy(textured((2, channels, 128, 128), seed=step)))
+    spec = urec_spec(config, bands=(), classes=(), radiometry=Radiometry(high=(high,)))
+    return spec, module.eval()
 
 
 def textured(shape: Sequence[int], seed: int = 0) -> NDArray[np.float32]:
-    """Random values in [0, 1)."""
-    return np.random.default_rng(seed).random(shape, dtype=np.float32)
+    """Random values in [0, 1) `(…, H, W)`, coarse and fine."""
+    rng = np.random.default_rng(seed)
+    values = np.zeros(shape, dtype=np.float32)
+    for size in (1, 8, 64):
+        coarse = rng.random((*shape[:-2], *(-(-n // size) for n in shape[-2:])), dtype=np.float32)
+        values += coarse.repeat(size, axis=-2).repeat(size, axis=-1)[..., : shape[-2], : shape[-1]]
+    return values / 3
 
 
 def ragged_nodata(height: int, width: int) -> NDArray[np.bool_]:
@@ -208,13 +230,4 @@ def write_tiff(path: Path, values: NDArray, nodata: float | None = None) -> Path
         path, "w", "GTiff", width, height, bands, dtype=values.dtype, transform=transform, **options
     ) as file:
         file.write(values)
-    return path
-
-
-def random_checkpoint(path: Path, high: float = 2047.0, seed: int = 0) -> Path:
-    """Save a small U-REC with random weights."""
-    torch.manual_seed(seed)
-    config = URecConfig(in_channels=3, n_classes=6, width=4)
-    spec = urec_spec(config, bands=("red", "green", "blue"), classes=(), radiometry=Radiometry(high=(high,)))
-    save_checkpoint(path, build_urec(config), Card(config=config.model_dump(), spec=spec))
     return path

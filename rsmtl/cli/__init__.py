@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from rsmtl import __version__
+from rsmtl.cli.demo import demo
 from rsmtl.cli.models import models
 from rsmtl.cli.plan import plan
 from rsmtl.cli.predict import predict
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-COMMANDS: tuple[Callable[..., int], ...] = (predict, plan, verify, train, models)
+COMMANDS: tuple[Callable[..., int], ...] = (predict, plan, verify, train, models, demo)
 
 
 def _interruptible(command: Callable[..., int]) -> Callable[..., int]:

@@ -8,6 +8,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.table import Column
 from rich.text import Text
 
+from rsmtl.cli.report import printable
 from rsmtl.cli.units import duration, px_rate
 from rsmtl.predict.drain import Progress as SceneProgress
 
@@ -23,7 +24,7 @@ class SceneBar:
         self.first: SceneProgress | None = None
         """What stood when the scene was begun; None until then."""
         self.latest: SceneProgress | None = None
-        self._scene = scene
+        self._scene = printable(scene)
         self._bar = Progress(
             TextColumn(
                 "{task.description}",
@@ -77,6 +78,8 @@ class _Rate(ProgressColumn):
 
 class _TimeLeft(TimeRemainingColumn):
     """Time left, until all chunks are finished and only files are written; in the end what it took."""
+
+    max_refresh = 0.0  # or else the last state would come too soon to be drawn
 
     def render(self, task: Task) -> Text:
         return task.fields["end"] or (Text("writing files") if task.finished else super().render(task))

@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
+from rich.text import Text
 
 from rsmtl.cli.options import (
     AssetsOption,
@@ -14,9 +15,9 @@ from rsmtl.cli.options import (
     WorkersOption,
     with_settings,
 )
-from rsmtl.cli.report import Report, plain_table
+from rsmtl.cli.report import Report, plain_table, printable
 from rsmtl.config import Settings
-from rsmtl.errors import PlanError, RsmtlError
+from rsmtl.errors import PlanError
 
 if TYPE_CHECKING:
     from rsmtl.predict.cost import Cost
@@ -36,41 +37,33 @@ def plan(
 ) -> int:
     """Print what `predict` would do and cost, and refuse what does not fit its workers; nothing is run.
 
-    Counts are upper bounds: windows without a valid pixel are not run, but which those are is found in the
-    pixels.
+    Figures are upper bounds: windows without a valid pixel are not run.
     """
-    from rsmtl.cli.sources import find_scenes, for_each, read_assets, read_sources
-    from rsmtl.cli.workers import workers_of
+    from rsmtl.cli.scenes import for_each_scene
     from rsmtl.models import load_model
     from rsmtl.predict.cost import check_fits, cost
+    from rsmtl.predict.network import check_device
     from rsmtl.predict.plan import plan as lay
 
-    report, taken = Report("plan", as_json), read_assets(assets)
-    ready = load_model(model)
-    refs = find_scenes(read_sources(sources), report)
-    results: list[dict[str, Any]] = []
+    report, ready = Report("plan", as_json), load_model(model)
 
-    def project(scene: "Scene") -> dict[str, Any]:
-        projected = cost(lay(scene, ready, settings))
-        fits = True
+    def project(scene: "Scene", executor: "Executor") -> dict[str, Any]:
+        projected, fits = cost(lay(scene, ready, settings)), True
         try:
             check_fits(projected, executor)
+            executor.submit(check_device, settings.device).result()
         except PlanError as error:
             report.fail(scene.id, error)
             fits = False
         report.show(_facts(scene.id, projected, settings, executor, fits))
+        report.show("")
         return {
-            "result": "fits" if fits else "does not fit",
+            "result": "fits" if fits else "refused",
             **asdict(projected),
             "slot_bytes": executor.slot_bytes,
         }
 
-    try:
-        if refs:
-            with workers_of(workers, scheduler, settings.torch_threads, report) as executor:
-                results += for_each(refs, taken, report, project)
-    except RsmtlError as error:
-        report.fail("", error)
+    results = for_each_scene(sources, assets, workers, scheduler, settings.torch_threads, report, project)
     if len(results) > 1:
         report.show(_total(results))
     return report.close(scenes=results)
@@ -80,7 +73,7 @@ def _facts(scene: str, projected: "Cost", settings: Settings, executor: "Executo
     from rsmtl.cli.units import pixels, size
 
     height, width = projected.height_px, projected.width_px
-    table = plain_table("", "", title=scene)
+    table = plain_table("", "", title=printable(scene))
     table.show_header = False
     for what, figure in (
         ("size", f"{height:,} × {width:,} px, {pixels(height * width)}"),
@@ -90,8 +83,8 @@ def _facts(scene: str, projected: "Cost", settings: Settings, executor: "Executo
         ("read", size(projected.read_bytes)),
         ("written", f"{size(projected.written_bytes)} before compression"),
         ("borders", f"{size(projected.border_bytes)} between chunks"),
-        ("memory", f"{size(projected.worker_bytes)} a worker, {size(executor.slot_bytes)} there"),
-        ("verdict", "[green]fits[/green]" if fits else "[red]does not fit[/red]"),
+        ("memory", f"{size(projected.worker_bytes)} of the {size(executor.slot_bytes)} a worker has"),
+        ("verdict", Text("fits", style="green") if fits else Text("refused", style="red")),
     ):
         table.add_row(what, figure)
     return table

@@ -37,8 +37,8 @@ class Report:
 
     def __init__(self, command: str, as_json: bool) -> None:
         self._command, self._as_json = command, as_json
-        self._people = Console(stderr=as_json, highlight=False)
-        self.notes = Console(stderr=True, highlight=False)
+        self._people = Console(stderr=as_json, highlight=False, markup=False, emoji=False)
+        self.notes = Console(stderr=True, highlight=False, markup=False, emoji=False)
         """For what is of interest only while the command runs."""
         self.failures: list[Failure] = []
 
@@ -49,9 +49,14 @@ class Report:
     def fail(self, subject: str, error: RsmtlError) -> None:
         """Print the one line that says what is wrong, and remember it."""
         self.failures.append(Failure(subject, error))
-        line = Text(f"{subject}: " if subject else "", style="bold red")
+        line = Text(f"{printable(subject)}: " if subject else "", style="bold red")
         line.append(one_line(error), style="not bold default")
         self.notes.print(line, soft_wrap=True)
+
+    def interrupt(self, sentence: str) -> None:
+        """Report a Ctrl-C; of several, the first knows most."""
+        if not any(isinstance(failure.error, Interrupted) for failure in self.failures):
+            self.fail("", Interrupted(sentence))
 
     def close(self, **result: Any) -> int:
         """Print the JSON object if it was asked for, and return the exit status."""
@@ -68,7 +73,12 @@ class Report:
 
 def one_line(error: RsmtlError) -> str:
     """Return an error's sentence without line breaks; what it quotes of others may have some."""
-    return " ".join(str(error).split())
+    return printable(" ".join(str(error).split()))
+
+
+def printable(text: str) -> str:
+    """Return text without what could command a terminal: ids and messages may come from anybody's catalogue."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def plain_table(*texts: str, figures: Sequence[str] = (), title: str | None = None) -> Table:

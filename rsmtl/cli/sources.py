@@ -1,14 +1,11 @@
-"""From the words of a command line to scenes."""
+"""From the words of a command line to what `open_scene` takes."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from rsmtl.cli.report import Report
-from rsmtl.errors import InputError, RsmtlError, SceneError
-from rsmtl.scene.open import Assets, SceneRef, Source, open_scene, scene_refs
-from rsmtl.scene.scene import Scene
+from rsmtl.errors import InputError
+from rsmtl.scene.open import Assets, Source
 
 _NAMED = re.compile(r"([A-Za-z_]\w*)=(.+)", re.DOTALL)
 
@@ -62,45 +59,3 @@ def read_assets(values: Sequence[str]) -> Assets | None:
             )
         chosen[name] = names
     return chosen.get("") or chosen or None
-
-
-def find_scenes(sources: Sequence[Source], report: Report) -> list[SceneRef]:
-    """Return all scenes of all sources; a source without scenes fails alone."""
-    found: list[SceneRef] = []
-    for source in sources:
-        try:
-            found += scene_refs(source)
-        except RsmtlError as error:
-            report.fail(str(source), error)
-    return found
-
-
-def for_each(
-    refs: Sequence[SceneRef], assets: Assets | None, report: Report, act: Callable[[Scene], dict[str, Any]]
-) -> Iterator[dict[str, Any]]:
-    """Open one scene after the other, do something with each, and yield what is known of it afterwards.
-
-    A scene that fails, fails alone: its line is reported, and its result says so.
-    """
-    seen: dict[str, SceneRef] = {}
-    for ref in refs:
-        name = ref.id
-        try:
-            scene = open_scene(ref.source, assets)
-            name = scene.id
-            _refuse_namesake(seen, name, ref)
-            result = {"scene": name, **act(scene)}
-        except RsmtlError as error:
-            report.fail(name, error)
-            result = {"scene": name, "result": "failed"}
-        yield result
-
-
-def _refuse_namesake(seen: dict[str, SceneRef], name: str, ref: SceneRef) -> None:
-    """Two scenes of one id would share a folder, and the second take the first's place."""
-    if name in seen:
-        raise SceneError(
-            f"{ref.source} has the same id as {seen[name].source}, and with it the same folder: run it apart, with "
-            "another --out"
-        )
-    seen[name] = ref

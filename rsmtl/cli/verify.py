@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from rsmtl.cli.options import JsonOption
 from rsmtl.cli.report import Report, plain_table
@@ -80,7 +81,7 @@ def _table(results: list[dict[str, Any]]) -> Table:
         n_differing = len({chunk for chunk, _ in found["differing"]})
         table.add_row(
             Path(found["folder"]).name,
-            "[red]differs[/red]" if n_differing else "[green]equal bit by bit[/green]",
+            Text("differs", style="red") if n_differing else Text("equal bit by bit", style="green"),
             f"{found['n_chunks']:,}",
             f"{len(found['checked']):,}",
             f"{n_differing:,}",

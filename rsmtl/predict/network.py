@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from rsmtl.config import Settings
-from rsmtl.errors import ModelError
+from rsmtl.errors import ModelError, PlanError
 from rsmtl.models.model import Model
 from rsmtl.models.spec import HeadSpec
 
@@ -37,6 +37,21 @@ def forward(model: Model, settings: Settings, inputs: list[Tensor]) -> dict[str,
     return {
         head.name: _activate(head, _checked(head, answer, batch, window).float()) for head in model.spec.heads
     }
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that this process does not have.
+
+    Raises
+    ------
+    PlanError
+        If it has none.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise PlanError(
+            "the settings say device 'cuda', but PyTorch finds no CUDA device where the jobs would run: use "
+            "`--device cpu`, or workers that have a GPU and a PyTorch built for it"
+        )
 
 
 @lru_cache(maxsize=2)

@@ -13,6 +13,7 @@ from rsmtl.models.model import Model
 from rsmtl.predict.cost import check_fits, cost
 from rsmtl.predict.drain import Progress, drain
 from rsmtl.predict.executor import Executor, SerialExecutor
+from rsmtl.predict.network import check_device
 from rsmtl.predict.plan import Plan, plan
 from rsmtl.predict.publish import publish
 from rsmtl.scene.scene import Scene
@@ -81,6 +82,7 @@ def write(
     digest = fingerprint_digest(fingerprint)
     if finished(folder) == digest and not overwrite:
         return _summary(folder, True, 0, clock)
+    executor.submit(check_device, made.settings.device).result()
     ledger = Ledger(folder)
     ledger.open(fingerprint, resume=resume, overwrite=overwrite)
     create_store(folder, made.outputs, made.geobox, made.lattice.y.chunk_px)

@@ -57,8 +57,9 @@ def cog_job(folder: Path, output: Output) -> float:
 def quicklook_job(plan: Plan, folder: Path) -> float:
     """Draw the scene and its heads; returns seconds."""
     start = time.perf_counter()
-    image = reduced(plan.scene.inputs[plan.model.spec.reference], EDGE_PX)
-    write_quicklook(folder, plan.scene.id, image, plan.outputs)
+    reference = plan.scene.inputs[plan.model.spec.reference]
+    image = reduced(reference, EDGE_PX)
+    write_quicklook(folder, plan.scene.id, image, reference.bands, plan.outputs)
     return time.perf_counter() - start
 
 

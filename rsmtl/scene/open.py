@@ -22,8 +22,8 @@ Source = str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]]
 """A path or URL, or several by the name of the input each gives."""
 
 Assets = Sequence[str] | Mapping[str, Sequence[str]]
-"""What to take of a source: assets of an item, variables of a Zarr store, bands of a raster. A list is for the
-one input of a model; a mapping gives a list for each input."""
+"""What to take of a source: assets of an item (or bands of one, `visual:red`), variables of a Zarr store, bands of a
+raster by name or number from 1 on. A list is for the one input of a model; a mapping gives a list for each input."""
 
 ONLY_INPUT = "image"
 """What an input is called that nobody named; `align` gives it the model's name."""
@@ -139,7 +139,7 @@ def _is_stac(href: str) -> bool:
 
 def _file_id(plain: str | Mapping[str, str]) -> str:
     href = plain if isinstance(plain, str) else next(iter(plain.values()))
-    return PurePosixPath(urlparse(href).path.rstrip("/")).stem
+    return PurePosixPath(urlparse(href).path if is_remote(href) else href).stem
 
 
 def _by_input(assets: Assets | None) -> dict[str, list[str]] | None:
@@ -190,9 +190,7 @@ def _datetime(inputs: Mapping[str, SceneInput]) -> dict[str, str]:
     """When the scene was taken, as far as a file tells; times without a zone are taken for UTC."""
     first = next(iter(inputs.values()))
     try:
-        taken = datetime.strptime(first.data.attrs["TIFFTAG_DATETIME"], "%Y:%m:%d %H:%M:%S").replace(
-            tzinfo=UTC
-        )
+        taken = datetime.strptime(first.data.attrs["datetime"], "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC)
     except (KeyError, ValueError):
         path = local_path(first.sources[0].href)
         if is_remote(first.sources[0].href) or not path.exists():

@@ -27,14 +27,22 @@ BLOCK_CACHE_BYTES = 64 * 2**20
 """GDAL's cache of decoded blocks, for the whole process; its own default, 5 % of the machine's memory, would let
 a worker's memory grow with the scene."""
 
-GDAL_ENV: dict[str, Any] = {
+GDAL_OPTIONS: dict[str, Any] = {
     "GDAL_CACHEMAX": BLOCK_CACHE_BYTES,
-    "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",  # look for side files by name, do not list the folder
     "GDAL_HTTP_CONNECTTIMEOUT": 10,
     "GDAL_HTTP_TIMEOUT": 60,
     "GDAL_HTTP_MAX_RETRY": 3,
     "GDAL_HTTP_RETRY_DELAY": 0.5,
 }
+
+
+def gdal_options(href: str) -> dict[str, Any]:
+    """Return GDAL's settings for a file.
+
+    Side files (`.msk`, `.aux.xml`) are looked for beside local files, by name. On a server each would cost a
+    request that nearly always finds nothing.
+    """
+    return {**GDAL_OPTIONS, "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR" if is_remote(href) else "TRUE"}
 
 
 @dataclass(frozen=True)
@@ -84,7 +92,7 @@ class RasterReader:
         """
         window = Window.from_slices(y, x)
         try:
-            with rasterio.Env(**GDAL_ENV):
+            with rasterio.Env(**gdal_options(self.href)):
                 dataset = self._dataset()
                 stored = dataset.read(list(self.bands), window=window, out_dtype=self.dtype)
                 valid = [dataset.read_masks(list(self.masks), window=window)] if self.masks else []
@@ -111,7 +119,7 @@ def open_raster(
 ) -> SceneInput:
     """Open a raster as an input of a scene; no pixel is read.
 
-    The attributes of its `data` are the file's tags, and `n_file_bands`, which counts alpha too.
+    Its `data` has the attributes `datetime` (of the TIFF tag) and `n_file_bands` (alpha counts too).
 
     Parameters
     ----------
@@ -129,7 +137,7 @@ def open_raster(
     """
     _check_there(href)
     try:
-        with rasterio.Env(**GDAL_ENV), warnings.catch_warnings():
+        with rasterio.Env(**gdal_options(href)), warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # refused below, with the remedy
             with rasterio.open(href, sharing=False) as dataset:
                 return _describe(name, href, dataset, bands, declared)
@@ -145,7 +153,7 @@ def open_raster(
 def _check_there(href: str) -> None:
     if is_remote(href) or href.startswith("/vsi"):
         return
-    if not local_path(href).exists():
+    if not href or not local_path(href).exists():
         raise SceneError(
             f"'{href}' does not exist: give the path of a raster, a Zarr store or a STAC JSON file"
         )
@@ -166,7 +174,9 @@ def _describe(
     data, geobox = north_up(lazy_bands(reader, names), geobox)
     return SceneInput(
         name=name,
-        data=data.assign_attrs(dataset.tags(), n_file_bands=dataset.count),
+        data=data.assign_attrs(
+            datetime=dataset.tags().get("TIFFTAG_DATETIME", ""), n_file_bands=dataset.count
+        ),
         geobox=geobox,
         storage=_storage(reader),
         bands=names,

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from dask.base import normalize_token
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
@@ -94,7 +95,8 @@ class Scene:
     """The arguments of `open_scene` that open this scene again; empty for a scene made in memory."""
 
     def __dask_tokenize__(self) -> Any:
-        """Say what tells this scene from another one without reading it, as Dask would do by itself."""
-        grids = [(i.name, i.geobox, i.bands, str(i.scale), i.alignment) for i in self.inputs.values()]
-        pixels = () if self.sources else tuple(i.data for i in self.inputs.values())
-        return (type(self).__name__, self.id, self.sources, grids, dict(self.opened_with), pixels)
+        """Say what tells this scene from another one, without reading it as Dask would do by itself."""
+        grids = [(i.name, i.geobox, i.bands, i.scale, i.alignment) for i in self.inputs.values()]
+        # of a scene in memory the values count; `.data` would load what is lazy, `._data` is what will read it
+        pixels = () if self.sources else tuple(i.data.variable._data for i in self.inputs.values())
+        return normalize_token((type(self), self.id, self.sources, grids, dict(self.opened_with), pixels))

@@ -17,7 +17,7 @@ from rsmtl.errors import SceneError
 from rsmtl.scene.arrays import ArrayReader, per_band
 from rsmtl.scene.grid import epsg_of, same_grid
 from rsmtl.scene.lazy import lazy_bands
-from rsmtl.scene.raster import GDAL_ENV, Declared, open_raster
+from rsmtl.scene.raster import Declared, gdal_options, open_raster
 from rsmtl.scene.reason import reason
 from rsmtl.scene.scene import Scene, SceneInput
 from rsmtl.scene.sources import source_file
@@ -159,18 +159,21 @@ def _stackable(member: SceneInput) -> bool:
     return member.data.attrs.get("n_file_bands") == 1 and epsg_of(member.geobox) is not None
 
 
-def _open_asset(item: pystac.Item, name: str) -> SceneInput:
-    """Open one asset as an input; a single band is called as the asset is."""
+def _open_asset(item: pystac.Item, wanted: str) -> SceneInput:
+    """Open an asset as an input, or one band of it (`analytic:red`, `analytic:3`).
+
+    A single band is called as it was asked for.
+    """
+    name, _, band = (wanted, "", "") if wanted in item.assets else wanted.partition(":")
     if name not in item.assets:
         raise SceneError(f"item {item.id!r} has no asset {name!r}: it has {_listed(item)}")
     asset = item.assets[name]
     href = asset.get_absolute_href() or asset.href
     if is_zarr(href):
-        variables = list(open_zarr(href).values())
-        found = combine(name, variables)
+        found = combine(name, list(open_zarr(href, [band] if band else None).values()))
     else:
-        found = open_raster(name, href, declared=_declared(asset))
-    return replace(found, bands=(name,)) if len(found.bands) == 1 else found
+        found = open_raster(name, href, [band] if band else None, _declared(asset))
+    return replace(found, bands=(band or name,)) if len(found.bands) == 1 else found
 
 
 def _declared(asset: pystac.Asset) -> list[Declared]:
@@ -238,7 +241,7 @@ def _stacked(name: str, members: Sequence[SceneInput]) -> SceneInput:
         properties=False,
         band_coords=False,
         xy_coords=False,
-        gdal_env=LayeredEnv(always=GDAL_ENV),
+        gdal_env=LayeredEnv(always=gdal_options(hrefs[0])),
         errors_as_nodata=(),  # a file that cannot be read is an error, not an empty image
     )
     joint = join(name, members)

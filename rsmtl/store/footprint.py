@@ -7,10 +7,10 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 from pyproj.exceptions import ProjError
-from shapely import Polygon, box, orient_polygons, segmentize
+from shapely import Polygon, box, orient_polygons, segmentize, transform
 from shapely.geometry import mapping
 
-_POINTS_AN_EDGE = 32
+_POINTS_AN_EDGE = 16
 """What is straight on a map is not so in degrees: the outline of a UTM zone's tile bends by hundreds of metres."""
 _DECIMALS = 9
 """Of a degree: a tenth of a millimetre."""
@@ -34,6 +34,7 @@ def footprint(grid: GeoBox) -> tuple[dict[str, Any] | None, list[float] | None]:
             fixed = antimeridian.fix_polygon(outline, fix_winding=False)
         except ValueError:  # bent beyond repair by its projection
             return None, None
+    fixed = transform(fixed, lambda degrees: np.round(degrees, _DECIMALS))
     return mapping(fixed), [round(edge, _DECIMALS) for edge in antimeridian.bbox(fixed)]
 
 

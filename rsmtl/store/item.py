@@ -1,19 +1,29 @@
 """`item.json`: the STAC item of a product, written last of all. Where there is an item, the product is complete."""
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import pystac
-from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 from pystac import Asset, Item, Link, MediaType
+from pystac.extensions import eo, view
+from pystac.utils import str_to_datetime
 
 from rsmtl.models.spec import ModelSpec
 from rsmtl.store import mlm
-from rsmtl.store.folder import ITEM_NAME, PROVENANCE_NAME, QUICKLOOK_NAME, STORE_NAME, cog_path, replacing
+from rsmtl.store.folder import (
+    ITEM_NAME,
+    PROVENANCE_NAME,
+    QUICKLOOK_NAME,
+    STORE_NAME,
+    cog_path,
+    disk_errors,
+    replacing,
+)
+from rsmtl.store.footprint import footprint
 from rsmtl.store.grid import output_geobox
 from rsmtl.store.output import Output
 from rsmtl.store.provenance import Run
@@ -21,27 +31,29 @@ from rsmtl.store.provenance import Run
 FINGERPRINT = "rsmtl:fingerprint"
 """Property that holds the digest of everything that decides the product's bits."""
 
-EXTENSIONS = [
+EXTENSIONS = (
     "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
     "https://stac-extensions.github.io/processing/v1.2.0/schema.json",
     "https://stac-extensions.github.io/raster/v2.0.0/schema.json",
-    "https://stac-extensions.github.io/classification/v1.1.0/schema.json",
     "https://stac-extensions.github.io/file/v2.1.0/schema.json",
-]
-
-DENSIFIED = 50
-"""Points along the longer edge of a footprint: what is straight on the map is not so in degrees."""
-
-INHERITED = (
-    "platform",
-    "constellation",
-    "instruments",
-    "gsd",
-    "eo:cloud_cover",
-    "start_datetime",
-    "end_datetime",
 )
-"""Properties of the scene that are true of its product too, besides `datetime`."""
+CLASSIFICATION = "https://stac-extensions.github.io/classification/v1.1.0/schema.json"
+
+INHERITED = {
+    "platform": "",
+    "constellation": "",
+    "instruments": "",
+    "mission": "",
+    "eo:cloud_cover": eo.SCHEMA_URI,
+    "view:off_nadir": view.SCHEMA_URI,
+    "view:sun_azimuth": view.SCHEMA_URI,
+    "view:sun_elevation": view.SCHEMA_URI,
+}
+"""Properties of the scene that are true of its product too, besides its time, and the extensions they belong to."""
+
+_SHA256 = "1220"
+"""Says in a multihash that 32 bytes of sha256 follow."""
+_ZARR = "application/vnd.zarr; version=3"
 
 
 def write_item(
@@ -54,7 +66,7 @@ def write_item(
     reference
         Reference grid of the scene.
     inherited
-        Properties of the scene.
+        Properties of the scene; what they hold is not trusted.
 
     Returns
     -------
@@ -64,29 +76,18 @@ def write_item(
     Raises
     ------
     RunError
-        If it cannot be written.
+        If a file of the product is missing, or the item cannot be written.
     """
-    spec = ModelSpec.model_validate(run.model_spec)
-    geometry, bbox = footprint(reference)
-    when, properties = _when(inherited)
-    properties |= {key: inherited[key] for key in INHERITED if key in inherited}
-    properties |= _processing(run) | _grid(reference)
-    properties |= {"bands": [{"name": band} for wanted in spec.inputs for band in mlm.band_names(wanted)]}
-    item = Item(run.scene_id, geometry, bbox, when, properties, stac_extensions=list(EXTENSIONS))
-    _add_model(item, run, spec)
-    _add_assets(item, folder, outputs, reference)
     path = folder / ITEM_NAME
-    if run.derived_from:
-        item.add_link(Link("derived_from", run.derived_from, MediaType.JSON))
-    item.set_self_href(str(path))
-    item.make_asset_hrefs_relative()
+    with disk_errors(path):
+        text = json.dumps(_item(folder, run, outputs, reference, inherited), indent=2, allow_nan=False)
     with replacing(path) as part:
-        part.write_text(json.dumps(item.to_dict(include_self_link=False), indent=2), encoding="utf-8")
+        part.write_text(text, encoding="utf-8")
     return path
 
 
 def finished(folder: Path) -> str | None:
-    """Return the fingerprint's digest of the product that stands in a folder; None if none does."""
+    """Return the digest of the fingerprint of the product that stands in a folder; None if none does."""
     try:
         found = json.loads((folder / ITEM_NAME).read_text(encoding="utf-8"))["properties"][FINGERPRINT]
     except (OSError, ValueError, KeyError, TypeError):
@@ -94,107 +95,125 @@ def finished(folder: Path) -> str | None:
     return str(found)
 
 
-def footprint(reference: GeoBox) -> tuple[dict[str, Any], list[float]]:
-    """Return a grid's outline, edges densified, and its bounds, in longitude and latitude.
+def _item(
+    folder: Path, run: Run, outputs: Sequence[Output], reference: GeoBox, inherited: Mapping[str, Any]
+) -> dict[str, Any]:
+    geometry, bbox = footprint(reference)
+    when, times = _times(inherited, run)
+    kept = {name: inherited[name] for name in INHERITED if _is_json(inherited.get(name))}
+    item = Item(run.scene_id, geometry, bbox, when, {**times, **kept, **_processing(run), **_grid(reference)})
+    item.stac_extensions = [*EXTENSIONS, *dict.fromkeys(INHERITED[name] for name in kept if INHERITED[name])]
+    if any(output.classes for output in outputs):
+        item.stac_extensions.append(CLASSIFICATION)
+    for output in outputs:
+        item.add_asset(output.name, _cog(folder, output, reference))
+    _add_other_files(item, folder)
+    if run.model_href:
+        _add_model(item, run)
+    if run.derived_from:
+        item.add_link(Link("derived_from", run.derived_from, MediaType.GEOJSON))
+    return item.to_dict(include_self_link=False, transform_hrefs=False)
 
-    An outline across the antimeridian is cut in two there, and the west of its bounds is then east of their east,
-    as GeoJSON asks.
-    """
-    extent = reference.extent
-    step = max(extent.boundingbox.span_x, extent.boundingbox.span_y) / DENSIFIED
-    outline = extent.to_crs("EPSG:4326", resolution=step, wrapdateline=True)
-    boxes = [part.boundingbox for part in outline] if outline.is_multi else [outline.boundingbox]
-    crossing = (
-        len(boxes) > 1 and max(box.right for box in boxes) > 179 and min(box.left for box in boxes) < -179
-    )
-    west = min(box.left for box in boxes if box.left > 0 or not crossing)
-    east = max(box.right for box in boxes if box.right < 0 or not crossing)
-    south, north = min(box.bottom for box in boxes), max(box.top for box in boxes)
-    return outline.json, [float(edge) for edge in (west, south, east, north)]
+
+def _is_json(value: Any) -> bool:
+    """Whether a value is there and can stand in an item: lists, text, numbers that are numbers."""
+    try:
+        return value is not None and bool(json.dumps(value, allow_nan=False))
+    except (ValueError, TypeError):
+        return False
 
 
-def _when(inherited: Mapping[str, Any]) -> tuple[datetime | None, dict[str, Any]]:
-    """The time of the acquisition; an item without one must say so, and give a start and an end."""
-    stated = inherited.get("datetime")
-    if stated:
-        return pystac.utils.str_to_datetime(str(stated)), {}
-    if "start_datetime" in inherited and "end_datetime" in inherited:
-        return None, {}
-    return datetime.now(UTC), {
-        "description": "the time of the acquisition is not known; this is the product's"
+def _times(inherited: Mapping[str, Any], run: Run) -> tuple[datetime | None, dict[str, Any]]:
+    """Return the time of the acquisition, or none and its start and end, or else the time of processing."""
+    when, start, end = (_time(inherited.get(k)) for k in ("datetime", "start_datetime", "end_datetime"))
+    if start and end:
+        return when, {name: inherited[name] for name in ("start_datetime", "end_datetime")}
+    if when:
+        return when, {}
+    return _time(run.finished), {
+        "description": "The time of acquisition is not known; this is that of processing."
     }
 
 
+def _time(text: Any) -> datetime | None:
+    try:
+        return str_to_datetime(text) if isinstance(text, str) else None
+    except (ValueError, OverflowError):
+        return None
+
+
 def _processing(run: Run) -> dict[str, Any]:
+    settings = run.settings
     return {
         FINGERPRINT: run.fingerprint,
-        "processing:software": run.software,
         "processing:datetime": run.finished,
+        "processing:software": run.software,
         "processing:lineage": (
             f"{run.model_spec['system']} (weights {run.model_sha256[:12]}) over {run.windows_run} windows of "
-            f"{run.settings['window']} px, overlap {run.settings['overlap']} px, by rsmtl {run.software['rsmtl']}"
+            f"{settings['window']} pixels that overlap by {settings['overlap']}, by rsmtl {run.software['rsmtl']}"
         ),
     }
 
 
-def _grid(geobox: GeoBox) -> dict[str, Any]:
+def _grid(grid: GeoBox) -> dict[str, Any]:
     """Projection fields; a CRS without a code is given in full."""
-    found = CRS(geobox.crs)
-    code = found.to_epsg()
-    crs = {"proj:code": f"EPSG:{code}"} if code else {"proj:code": None, "proj:wkt2": found.to_wkt()}
-    return {**crs, "proj:shape": list(geobox.shape), "proj:transform": list(geobox.affine)[:6]}
+    assert grid.crs is not None
+    code = grid.crs.to_epsg()
+    crs = {"proj:code": f"EPSG:{code}"} if code else {"proj:code": None, "proj:wkt2": grid.crs.to_wkt()}
+    return {**crs, "proj:shape": list(grid.shape), "proj:transform": list(grid.affine)[:6]}
 
 
-def _add_model(item: Item, run: Run, spec: ModelSpec) -> None:
-    """Describe the model, and link its weights where they are a file; the extension asks for such an asset."""
-    name = Path(run.model_source).stem or spec.system
-    item.properties |= mlm.mlm_properties(spec, name, run.settings["window"], run.settings["batch"])
-    if not run.model_source:
-        return
-    item.stac_extensions.append(mlm.SCHEMA)
-    weights = {"mlm:artifact_type": "safetensors.torch.save_file", "rsmtl:sha256": run.model_sha256}
-    item.add_asset(
-        "model", Asset(run.model_href, f"weights of {name}", roles=["mlm:model"], extra_fields=weights)
-    )
+def _cog(folder: Path, output: Output, reference: GeoBox) -> Asset:
+    path, grid = cog_path(folder, output.name), output_geobox(reference, output)
+    fields = {**_grid(grid), "bands": _bands(output), "raster:sampling": "area", **_size_and_checksum(path)}
+    if grid.crs is not None and grid.crs.units[0] == "metre":
+        fields["gsd"] = max(abs(grid.resolution.x), abs(grid.resolution.y))
+    if output.classes:
+        fields["classification:classes"] = mlm.class_objects(output.classes, output.nodata)
+    title = output.description.capitalize() or output.name
+    return Asset(f"./{path.name}", title, None, MediaType.COG, ["data"], extra_fields=fields)
 
 
-def _add_assets(item: Item, folder: Path, outputs: Sequence[Output], reference: GeoBox) -> None:
-    for output in outputs:
-        path = cog_path(folder, output.name)
-        fields = {
-            **_grid(output_geobox(reference, output)),
-            **_stored_as(output),
-            "file:size": path.stat().st_size,
-        }
-        item.add_asset(
-            output.name,
-            Asset(str(path), output.description, None, MediaType.COG, ["data"], extra_fields=fields),
-        )
-    store = Asset(
-        str(folder / STORE_NAME), "all outputs, sharded by chunk", None, "application/vnd.zarr", ["data"]
-    )
-    item.add_asset("zarr", store)
-    quicklook = Asset(
-        str(folder / QUICKLOOK_NAME), "quicklook", None, MediaType.PNG, ["overview", "thumbnail"]
-    )
-    item.add_asset("quicklook", quicklook)
-    run = Asset(
-        str(folder / PROVENANCE_NAME), "what the product was made from", None, MediaType.JSON, ["metadata"]
-    )
-    item.add_asset("run", run)
-
-
-def _stored_as(output: Output) -> dict[str, Any]:
-    """Bands with their type, sentinel, scale and offset; the classes of a class map."""
+def _bands(output: Output) -> list[dict[str, Any]]:
+    """Return each band's name, type, sentinel, and scale and offset where there are any."""
     bands = []
     for k, name in enumerate(output.bands):
         band: dict[str, Any] = {"name": name, "data_type": output.dtype}
         if output.nodata is not None:
             band["nodata"] = "nan" if output.nodata != output.nodata else output.nodata
-        band["raster:scale"] = output.band_scale[k % len(output.band_scale)]
-        band["raster:offset"] = output.band_offset[k % len(output.band_offset)]
+        if not output.classes:
+            band["raster:scale"] = output.band_scale[k % len(output.band_scale)]
+            band["raster:offset"] = output.band_offset[k % len(output.band_offset)]
         bands.append(band)
-    fields: dict[str, Any] = {"bands": bands}
-    if output.classes:
-        fields["classification:classes"] = mlm.class_objects(output.classes)
-    return fields
+    return bands
+
+
+def _add_other_files(item: Item, folder: Path) -> None:
+    item.add_asset("zarr", Asset(f"./{STORE_NAME}", "All outputs, sharded by chunk", None, _ZARR, ["data"]))
+    for key, name, title, kind, role in (
+        ("quicklook", QUICKLOOK_NAME, "Scene and outputs, small", MediaType.PNG, "overview"),
+        ("run", PROVENANCE_NAME, "What the product was made from, and how", MediaType.JSON, "metadata"),
+    ):
+        fields = _size_and_checksum(folder / name)
+        item.add_asset(key, Asset(f"./{name}", title, None, kind, [role], extra_fields=fields))
+
+
+def _size_and_checksum(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        checksum = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"file:size": path.stat().st_size, "file:checksum": f"{_SHA256}{checksum}"}
+
+
+def _add_model(item: Item, run: Run) -> None:
+    """Describe the model and point to its weights; the extension asks for them, so only where they are a file."""
+    spec, name = ModelSpec.model_validate(run.model_spec), Path(run.model_href).stem
+    item.stac_extensions.append(mlm.SCHEMA)
+    item.properties |= mlm.mlm_properties(spec, name, run)
+    item.properties["bands"] = [{"name": name} for i in spec.inputs for name in mlm.band_names(i)]
+    fields = {
+        "mlm:artifact_type": "safetensors.torch.save_file",
+        "file:checksum": f"{_SHA256}{run.model_sha256}",
+    }
+    model = Asset(run.model_href, f"Weights of {name}", None, "application/octet-stream", ["mlm:model"])
+    model.extra_fields = fields
+    item.add_asset("model", model)

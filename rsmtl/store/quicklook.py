@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import rasterio
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
@@ -20,9 +21,9 @@ from rsmtl.store.output import Output
 EDGE_PX = 1024
 """A panel's longer edge shows at most as many pixels."""
 
-_PANEL_IN, _DPI = 5.0, 120
-_EMPTY = 255
-"""Pixels that are not valid are white, like the page."""
+_PANEL_IN, _LEGEND_ROW_IN, _DPI = 5.0, 0.25, 120
+_EMPTY = 232
+"""Pixels that are not valid are light grey: not the page's white, and no colour of a class."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,11 @@ class Panel:
 
 
 def write_quicklook(
-    folder: Path, title: str, image: NDArray[np.floating[Any]], outputs: Sequence[Output]
+    folder: Path,
+    title: str,
+    image: NDArray[np.floating[Any]],
+    bands: tuple[str, ...],
+    outputs: Sequence[Output],
 ) -> None:
     """Draw a product whose COGs stand.
 
@@ -45,6 +50,8 @@ def write_quicklook(
     ----------
     image
         `(bands, H, W)` the reference input at reduced size, NaN where not valid.
+    bands
+        Names of the image's bands.
     outputs
         Those of the product; confidences and probabilities are not drawn.
 
@@ -54,34 +61,37 @@ def write_quicklook(
         If the picture cannot be written.
     """
     drawn = [output for output in outputs if output.name == output.head]
-    panels = [Panel("input", stretched(image)), *(_panel(folder, output) for output in drawn)]
+    panels = [Panel("input", stretched(visible(image, bands))), *(_panel(folder, output) for output in drawn)]
     draw(folder / QUICKLOOK_NAME, title, panels)
 
 
 def draw(path: Path, title: str, panels: Sequence[Panel]) -> None:
     """Draw panels side by side under one title, with one legend for all their classes."""
-    height, width = panels[0].pixels.shape[:2]
-    shape = min(2.0, max(0.4, height / width))
-    figure = Figure(
-        figsize=(len(panels) * _PANEL_IN, shape * _PANEL_IN + 1.0), dpi=_DPI, layout="constrained"
-    )
-    figure.suptitle(title, fontsize=14)
+    classes = list(dict.fromkeys(found for panel in panels for found in panel.classes))
+    width_in = len(panels) * _PANEL_IN
+    n_columns = _legend_columns(classes, width_in)
+    height_in = _panel_height_in(panels[0]) + ceil(len(classes) / n_columns) * _LEGEND_ROW_IN + 0.8
+    figure = Figure(figsize=(width_in, height_in), dpi=_DPI, layout="constrained")
+    figure.suptitle(_drawable(title, int(width_in / 0.12)), fontsize=14, parse_math=False)
     for axes, panel in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
         axes.imshow(panel.pixels, interpolation="nearest" if panel.classes else "antialiased")
-        axes.set_title(panel.title, fontsize=11)
+        axes.set_title(_drawable(panel.title), fontsize=11, parse_math=False)
         axes.set_axis_off()
-    classes = dict.fromkeys(found for panel in panels for found in panel.classes)
     if classes:
-        handles = [Patch(facecolor=_hex(found), label=found.name) for found in classes]
+        handles = [Patch(facecolor=_hex(found), label=_drawable(found.name)) for found in classes]
         figure.legend(
-            handles=handles,
-            loc="outside lower center",
-            ncols=min(8, len(handles)),
-            fontsize=11,
-            frameon=False,
+            handles=handles, loc="outside lower center", ncols=n_columns, fontsize=11, frameon=False
         )
     with replacing(path) as part:
         figure.savefig(part, format="png")
+
+
+def visible(values: NDArray[Any], bands: tuple[str, ...]) -> NDArray[Any]:
+    """Return the bands `(3, H, W)` called red, green and blue; the first three, or the first, if none are."""
+    names = [name.lower() for name in bands]
+    if {"red", "green", "blue"} <= set(names):
+        return values[[names.index(color) for color in ("red", "green", "blue")]]
+    return values[:3] if len(values) >= 3 else values[:1]
 
 
 def stretched(values: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
@@ -98,7 +108,7 @@ def stretched(values: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
 
 
 def colored(values: NDArray[np.uint8], classes: tuple[ClassSpec, ...]) -> NDArray[np.uint8]:
-    """Return `(H, W, 3)` of a class map `(H, W)`; what is no class is white."""
+    """Return `(H, W, 3)` of a class map `(H, W)`; what is no class is grey."""
     table = np.full((256, 3), _EMPTY, np.uint8)
     table[: len(classes)] = [found.color for found in classes]
     return table[values]
@@ -113,7 +123,27 @@ def _panel(folder: Path, output: Output) -> Panel:
             classes = cog.read(1, out_shape=shape[1:], resampling=Resampling.nearest)
             return Panel(output.name, colored(classes, output.classes), output.classes)
         values = cog.read(out_shape=shape, resampling=Resampling.average, masked=True)
-    return Panel(output.name, stretched(values.astype(np.float32).filled(np.nan)))
+    shown = visible(values.astype(np.float32).filled(np.nan), output.bands)
+    return Panel(output.name, stretched(shown))
+
+
+def _panel_height_in(panel: Panel) -> float:
+    """Height of a panel of the usual width; strips of a scene get some room around them."""
+    height, width = panel.pixels.shape[:2]
+    return float(min(2.0, max(0.4, height / width))) * _PANEL_IN
+
+
+def _legend_columns(classes: Sequence[ClassSpec], width_in: float) -> int:
+    """How many entries of a legend fit side by side."""
+    entry_in = 0.8 + 0.1 * max((len(found.name) for found in classes), default=0)
+    return max(1, min(len(classes), int(width_in / entry_in)))
+
+
+def _drawable(text: str, longest: int = 40) -> str:
+    """Cut a text that is too long, and replace what the font has no sign for, as each would be a warning."""
+    font = get_font(findfont(FontProperties()))
+    short = text if len(text) <= longest else f"{text[: longest - 1]}…"
+    return "".join(sign if font.get_char_index(ord(sign)) else "?" for sign in short)
 
 
 def _hex(found: ClassSpec) -> str:

@@ -1,49 +1,20 @@
-"""A web server over a folder, with the range requests that GDAL needs."""
+"""Fixtures of the scene tests."""
 
-import re
+import subprocess
+import sys
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
-
-class RangeHandler(SimpleHTTPRequestHandler):
-    """Answers `Range: bytes=a-b` with 206, which Python's own handler does not."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
-        path = Path(self.translate_path(self.path))
-        if not asked or not path.is_file():
-            return super().do_GET()
-        whole = path.read_bytes()
-        first, last = int(asked[1]), min(int(asked[2] or len(whole)), len(whole) - 1)
-        if first > last:
-            return self.send_error(416)
-        self.send_response(206)
-        self.send_header("Content-Range", f"bytes {first}-{last}/{len(whole)}")
-        self.send_header("Content-Length", str(last - first + 1))
-        self.end_headers()
-        self.wfile.write(whole[first : last + 1])
-        return None
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
+SERVER = Path(__file__).with_name("server.py")
 
 
 @pytest.fixture
 def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """URL of a server over `tmp_path`, ended with the test."""
+    """URL of a web server over `tmp_path`, ended with the test."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(RangeHandler, directory=str(tmp_path)))
-    server.daemon_threads = True
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with subprocess.Popen([sys.executable, SERVER, tmp_path], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        process.kill()

@@ -55,7 +55,6 @@ def test_same_grid_tells_a_shift_of_a_millionth_pixel_at_any_corner():
 
 
 def test_well_known_text_becomes_its_code_and_other_systems_keep_their_name():
-    import pyproj
 
     coded = checked_grid("'x'", pyproj.CRS(CRS).to_wkt(), grid(), (5, 5))
     assert (str(coded.crs), epsg_of(coded), crs_name(coded)) == (CRS, 32631, CRS)

@@ -141,6 +141,19 @@ def test_assets_with_several_bands_and_crs_without_a_code_are_stacked_too(tmp_pa
     )
 
 
+def test_bands_of_an_asset_can_be_named(tmp_path):
+    values = image(4, 8, 8)
+    write_raster(tmp_path / "a.tif", values, names=("blue", "green", "red", "nir"))
+    item = write_item(tmp_path, {"analytic": asset("a.tif")})
+    found = open_scene(item, ["analytic:red", "analytic:2"]).inputs["image"]
+    np.testing.assert_array_equal(read(found), values[[2, 1]])
+    assert found.bands == ("red", "2")
+    with pytest.raises(SceneError, match=r"a\.tif' has no band swir: it has 1 \(blue\), 2 \(green\)"):
+        open_scene(item, ["analytic:swir"])
+    with pytest.raises(SceneError, match="has no asset 'x': it has analytic"):
+        open_scene(item, ["x:1"])
+
+
 def test_assets_for_several_inputs(bands):
     item, values = bands
     scene = open_scene(item, {"pan": ["green"], "ms": ["red", "blue"]})
@@ -168,7 +181,7 @@ def test_without_assets_the_data_are_offered_and_pictures_only_if_they_have_othe
 def test_no_data_asset_is_refused_with_the_names_there_are(tmp_path):
     item = write_item(tmp_path, {"udm": asset("u.tif", ("udm",)), "thumb": asset("t.tif", ("thumbnail",))})
     with pytest.raises(
-        SceneError, match="item 'scene-1' has no raster asset with role `data`: .* it has thumb, udm"
+        SceneError, match=r"item 'scene-1' has no raster asset with role `data`: .* it has thumb, udm"
     ):
         open_scene(item)
 

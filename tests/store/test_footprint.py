@@ -19,7 +19,7 @@ def test_a_tile_has_bent_edges() -> None:
     outline = shape(geometry)
     assert outline.is_valid
     assert outline.exterior.is_ccw
-    assert len(outline.exterior.coords) >= 4 * 32
+    assert len(outline.exterior.coords) >= 4 * 16
     assert bbox == pytest.approx([-11.9792, 24.2963, -10.8746, 25.3046], abs=1e-3)
     corners = shape({"type": "Polygon", "coordinates": [[[-11.97923, 25.28662], [-10.88953, 25.30461],
                                                          [-10.87456, 24.31353], [-11.95565, 24.29633],

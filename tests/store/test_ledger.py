@@ -253,3 +253,17 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
 
 def test_a_record_is_plain_values() -> None:
     assert ChunkRecord(**dataclasses.asdict(RECORD)) == RECORD
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_what_stood(small_disk: Path) -> None:
+    ledger = Ledger(small_disk)
+    ledger.open(FINGERPRINT)
+    ledger.write_partial((0, 0), sums(width=1024))
+    with pytest.raises(
+        RunError, match=r"cannot write .*/0-1\.npz: No space left on device; make room or give"
+    ):
+        ledger.write_partial((0, 1), sums(width=4096))
+    assert ledger.read_partial((0, 0), list(sums())) is not None
+    assert not ledger.has_partial((0, 1))
+    ledger.mark_done((0, 0), RECORD)
+    assert len(list((small_disk / "ledger" / "partials").iterdir())) == 1

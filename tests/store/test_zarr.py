@@ -281,3 +281,18 @@ def test_an_outputs_grid_is_exact(scale: Fraction) -> None:
     assert (grid.affine.c, grid.affine.f) == (0.1, 7.7)
     assert grid.affine.a == 0.3 * scale.denominator / scale.numerator
     assert grid.affine.e == -grid.affine.a
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_what_stood(small_disk: Path) -> None:
+    create_store(small_disk, (SEGMENTATION,), utm(4096, 4096), 1024)
+    noise = np.random.default_rng(0).integers(0, 250, (1, 1024, 1024), dtype=np.uint8)
+    for k in range(2):
+        write_shard(small_disk, SEGMENTATION, 0, k * 1024, noise)
+    with pytest.raises(RunError, match=r"cannot write .*/c/0/0/2: No space left on device; make room or"):
+        write_shard(small_disk, SEGMENTATION, 0, 2048, noise)
+    stored = read_region(small_disk, SEGMENTATION, slice(0, 1024), slice(0, 4096))
+    whole = [(stored[..., k : k + 1024] == noise).all() for k in range(0, 4096, 1024)]
+    empty = [(stored[..., k : k + 1024] == 255).all() for k in range(0, 4096, 1024)]
+    assert whole == [True, True, False, False]
+    assert empty == [False, False, True, True]
+    assert [p.name for p in small_disk.iterdir()] == ["product.zarr"]

@@ -1,0 +1,44 @@
+"""`rsmtl demo`: generated scenes through the shipped model, and what came out against the truth."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rsmtl.cli.options import JsonOption, WorkersOption
+from rsmtl.cli.report import Report
+from rsmtl.config import Settings
+
+
+def demo(
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Receives the scenes, the products and the picture.")
+    ] = Path("demo-output"),
+    workers: WorkersOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Generate a small catalogue, run the shipped model over it, and compare the result with the truth.
+
+    What stands already is not made again.
+    """
+    from rsmtl import demo as material
+    from rsmtl.cli.run import ProductRun
+    from rsmtl.cli.scenes import for_each_scene
+    from rsmtl.models import load_model
+
+    report, out, settings = Report("demo", as_json), out.absolute(), Settings()
+    model = load_model(material.MODEL)
+    with report.notes.status("generating scenes"):
+        catalogue = material.make_catalogue(out / "catalogue")
+    run = ProductRun(model, out / "products", settings, report, resume=True)
+    assets = [",".join(material.ASSETS)]
+    results = for_each_scene([str(catalogue)], assets, workers, None, settings.torch_threads, report, run)
+    run.show(results)
+    if report.failures:
+        return report.close(scenes=results)
+    found = material.report(out, catalogue, run.out)
+    report.show(f"\n{material.describe(found)}")
+    iou = dict(zip(found.classes, found.scores.iou.tolist(), strict=True))
+    return report.close(
+        scenes=results, mean_iou=found.scores.mean_iou, iou=iou, n_px=found.n_px, picture=str(found.picture)
+    )

@@ -1,0 +1,89 @@
+"""One scene after the other, each failing alone: what `predict` and `plan` have in common."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from rsmtl.cli.report import Report
+from rsmtl.cli.sources import read_assets, read_sources
+from rsmtl.cli.workers import workers_of
+from rsmtl.errors import RsmtlError, SceneError
+from rsmtl.predict.executor import Executor
+from rsmtl.scene.open import Assets, SceneRef, Source, open_scene, scene_refs
+from rsmtl.scene.scene import Scene
+
+Result = dict[str, Any]
+"""What is known of a scene afterwards, for JSON; `result` says in words what became of it."""
+
+FAILED = "failed"
+
+
+def for_each_scene(
+    sources: Sequence[str],
+    assets: Sequence[str],
+    n_workers: int | None,
+    scheduler: str | None,
+    torch_threads: int,
+    report: Report,
+    act: Callable[[Scene, Executor], Result],
+) -> list[Result]:
+    """Open every scene that the command line names, and do something with each on the workers that it names.
+
+    A scene that fails, fails alone: its line is reported, and its result says so. Ctrl-C ends the loop, and what
+    was done until then is returned.
+
+    Raises
+    ------
+    InputError
+        If the words of the command line make no sense together.
+    """
+    taken = read_assets(assets)
+    refs = _found(read_sources(sources), report)
+    results: list[Result] = []
+    try:
+        if refs:
+            with workers_of(n_workers, scheduler, torch_threads, report) as executor:
+                for result in _each(refs, taken, report, lambda scene: act(scene, executor)):
+                    results.append(result)
+    except RsmtlError as error:
+        report.fail("", error)
+    except KeyboardInterrupt:
+        report.interrupt("interrupted")
+    return results
+
+
+def _found(sources: Sequence[Source], report: Report) -> list[SceneRef]:
+    """Return all scenes of all sources; a source without scenes fails alone."""
+    found: list[SceneRef] = []
+    for source in sources:
+        try:
+            found += scene_refs(source)
+        except RsmtlError as error:
+            report.fail(str(source), error)
+    return found
+
+
+def _each(
+    refs: Sequence[SceneRef], assets: Assets | None, report: Report, act: Callable[[Scene], Result]
+) -> Iterator[Result]:
+    seen: dict[str, SceneRef] = {}
+    for ref in refs:
+        name = ref.id
+        try:
+            scene = open_scene(ref.source, assets)
+            name = scene.id
+            _refuse_namesake(seen, name, ref)
+            result = {"scene": name, **act(scene)}
+        except RsmtlError as error:
+            report.fail(name, error)
+            result = {"scene": name, "result": FAILED}
+        yield result
+
+
+def _refuse_namesake(seen: dict[str, SceneRef], name: str, ref: SceneRef) -> None:
+    """Two scenes of one id would share a folder, and the second take the first's place."""
+    if name in seen:
+        raise SceneError(
+            f"{ref.source} has the same id as {seen[name].source}, and with it the same folder: run it apart, with "
+            "another --out"
+        )
+    seen[name] = ref

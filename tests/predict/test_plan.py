@@ -1,0 +1,134 @@
+"""A plan is fixed before anything runs, and says what it costs."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+
+from rsmtl.config import Settings
+from rsmtl.errors import PlanError, SceneError
+from rsmtl.lattice import Lattice
+from rsmtl.predict.cost import check_fits, cost, forward_bytes
+from rsmtl.predict.executor import SerialExecutor
+from rsmtl.predict.plan import check_sizes, choose_chunk, plan
+from rsmtl.scene.scene import Storage
+from tests import fakes
+
+
+def test_costs_are_counted() -> None:
+    scene = fakes.make_scene(fakes.textured((3, 600, 700)), Storage("uint16", nodata=0))
+    model = fakes.random_urec()
+    found = cost(plan(scene, model, Settings(window=128, overlap=32, chunk=2)))
+    assert (found.n_windows, found.n_chunks, found.chunk_px) == (6 * 7, 4 * 4, 192)
+    assert found.windows_per_px == pytest.approx(42 * 128 * 128 / (600 * 700))
+    assert found.written_bytes == 600 * 700 * (1 + 3 * 2)
+    rows, cols = 600 + 32 + 32 + 24, 700 + 3 * 32  # each chunk reads a border past its end, if there is one
+    assert found.read_bytes == rows * cols * 3 * 2
+
+
+def test_a_plan_needs_more_memory_with_larger_chunks_and_batches() -> None:
+    scene, model = fakes.make_scene(fakes.textured((3, 1600, 1600))), fakes.random_urec()
+    base = Settings(window=128, overlap=32, chunk=2)
+    smallest = cost(plan(scene, model, base)).worker_bytes
+    assert cost(plan(scene, model, base.model_copy(update={"chunk": 8}))).worker_bytes > smallest + 50 * 2**20
+    assert (
+        cost(plan(scene, model, base.model_copy(update={"batch": 16}))).worker_bytes > smallest + 20 * 2**20
+    )
+
+
+def test_a_plan_that_cannot_fit_is_refused_with_both_figures() -> None:
+    made = plan(
+        fakes.make_scene(fakes.textured((3, 100, 100))), fakes.random_urec(), Settings(window=64, overlap=16)
+    )
+
+    class Tiny(SerialExecutor):
+        slot_bytes = 3 * 2**20
+
+    with pytest.raises(
+        PlanError, match=r"need [\d,]+ MiB and a worker has 3 MiB for it: use a smaller chunk"
+    ):
+        check_fits(cost(made), Tiny())
+
+
+def test_forward_bytes_are_those_of_a_chain_of_layers() -> None:
+    class Chain(torch.nn.Module):
+        def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+            wide = image.repeat(1, 8, 1, 1)
+            return {"same": wide[:, :1] * 2}
+
+    made = plan(
+        fakes.make_scene(fakes.textured((1, 64, 64))),
+        fakes.one_input_model(Chain(), 1, fakes.continuous("same", 1)),
+        Settings(window=64, overlap=16),
+    )
+    one = 64 * 64 * 4
+    assert forward_bytes(made) == one + 8 * one + one
+
+
+def test_the_chunk_depends_on_scene_and_model_alone() -> None:
+    model, settings = fakes.random_urec(), Settings(window=128, overlap=32)
+    made = plan(fakes.make_scene(fakes.textured((3, 1500, 1500))), model, settings)
+    assert made.settings.chunk == made.lattice.strides_per_chunk == 4
+    small = plan(fakes.make_scene(fakes.textured((3, 200, 200))), model, settings)
+    assert small.settings.chunk == 1
+    vast = Lattice(200_000, 200_000, 128, 32)
+    edge_px = choose_chunk(vast, model.spec, made.outputs) * vast.y.stride
+    assert 500 < edge_px < 4000
+
+
+def test_sizes_must_suit_every_grid() -> None:
+    spec = fakes.pan_ms_mean().spec
+    check_sizes(spec, Settings(window=64, overlap=16))
+    with pytest.raises(
+        PlanError, match=r"overlap must be a multiple of 4 px \('ms' lies on a grid of scale 1/4\)"
+    ):
+        check_sizes(spec, Settings(window=64, overlap=18))
+
+
+def test_scene_percentiles_replace_the_models_radiometry() -> None:
+    values = fakes.textured((3, 300, 300)) * 4000 + 500
+    model = fakes.random_urec(high=2047)
+    own = plan(fakes.make_scene(values), model, Settings(window=128, overlap=32))
+    assert own.radiometry["image"].high == (2047.0,)
+    scene = plan(fakes.make_scene(values), model, Settings(window=128, overlap=32, radiometry="scene"))
+    expected = np.percentile(values.reshape(3, -1), (2, 98), axis=1)
+    np.testing.assert_allclose(
+        (scene.radiometry["image"].low, scene.radiometry["image"].high), expected, rtol=1e-5
+    )
+
+
+def test_a_scene_that_does_not_fit_the_model_is_refused() -> None:
+    with pytest.raises(SceneError, match="3 bands"):
+        plan(
+            fakes.make_scene(fakes.textured((4, 50, 50))),
+            fakes.random_urec(),
+            Settings(window=64, overlap=16),
+        )
+
+
+def test_outputs_say_how_their_numbers_are_stored() -> None:
+    storage = Storage("int16", nodata=-9999, scale=(0.0001,), offset=(-0.1,))
+    scene = fakes.make_scene(fakes.textured((3, 50, 50)), storage)
+    made = plan(
+        scene, fakes.random_urec(), Settings(window=64, overlap=16, extras=("confidence", "probabilities"))
+    )
+    by_name = {output.name: output for output in made.outputs}
+    assert list(by_name) == [
+        "segmentation",
+        "segmentation_confidence",
+        "segmentation_probabilities",
+        "reconstruction",
+    ]
+    classes, confidence = by_name["segmentation"], by_name["segmentation_confidence"]
+    assert (classes.dtype, classes.nodata, len(classes.classes)) == ("uint8", 255, 6)
+    assert (confidence.band_scale, confidence.classes) == ((1 / 254,), ())
+    assert len(by_name["segmentation_probabilities"].bands) == 6
+    rebuilt = by_name["reconstruction"]
+    assert (rebuilt.dtype, rebuilt.nodata, rebuilt.band_scale, rebuilt.band_offset) == (
+        "int16",
+        -9999,
+        (0.0001,),
+        (-0.1,),
+    )
+    assert rebuilt.scale == Fraction(1)

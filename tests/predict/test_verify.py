@@ -1,0 +1,56 @@
+"""`verify` finds what is not what the model gives."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rsmtl.config import Settings
+from rsmtl.errors import InputError
+from rsmtl.models.checkpoint import load_model
+from rsmtl.predict.plan import plan
+from rsmtl.predict.product import Product, write
+from rsmtl.predict.verify import verify
+from rsmtl.scene.open import open_scene
+from rsmtl.store.output import Output
+from rsmtl.store.zarr import read_region, write_shard
+from tests import fakes
+
+
+@pytest.fixture
+def product(tmp_path: Path) -> Product:
+    scene = open_scene(fakes.ragged_tiff(tmp_path / "scene.tif", 500, 620))
+    model = load_model(fakes.random_checkpoint(tmp_path / "random.safetensors"))
+    return write(scene, model, tmp_path / "out", Settings(window=128, overlap=32, chunk=2))
+
+
+def test_a_product_verifies(product: Product) -> None:
+    found = verify(product.folder, n_chunks=100)
+    assert len(found.checked) == found.n_chunks == 12
+    assert found.differing == ()
+    assert len(verify(product.folder, n_chunks=3).checked) == 3
+
+
+def test_one_wrong_pixel_is_found(product: Product, tmp_path: Path) -> None:
+    output = plan_outputs(tmp_path)[0]
+    shard = read_region(product.folder, output, slice(192, 384), slice(384, 576))
+    row, col = np.argwhere(shard[0] != output.nodata)[0]
+    shard[0, row, col] = (shard[0, row, col] + 1) % 6
+    write_shard(product.folder, output, 192, 384, shard)
+    assert verify(product.folder, n_chunks=100).differing == (((1, 2), "segmentation"),)
+
+
+def plan_outputs(folder: Path) -> tuple[Output, ...]:
+    scene, model = open_scene(folder / "scene.tif"), load_model(folder / "random.safetensors")
+    return plan(scene, model, Settings(window=128, overlap=32, chunk=2)).outputs
+
+
+def test_other_weights_are_refused(product: Product, tmp_path: Path) -> None:
+    fakes.random_checkpoint(tmp_path / "random.safetensors", seed=5)
+    with pytest.raises(InputError, match=r"the weights at .* are not those the product was made with"):
+        verify(product.folder)
+
+
+def test_no_product_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no product in"):
+        verify(tmp_path)
