@@ -7,7 +7,7 @@ import typer
 from prefect.client.schemas.objects import State
 from rich.console import Console
 
-from rsmtl.cli.report import INTERRUPTED, one_line
+from rsmtl.cli.report import INTERRUPTED, printable
 from rsmtl.errors import InputError, RsmtlError, RunError
 
 
@@ -37,7 +37,7 @@ def outcome(state: State[Any]) -> int:
     return 0 if state.is_completed() else say(state.result(raise_on_failure=False))
 
 
-def say(error: BaseException) -> int:
+def say(error: Exception) -> int:
     """Print an error's sentence as one line on standard error, and return its exit status."""
-    Console(stderr=True, highlight=False).print(one_line(error), soft_wrap=True, markup=False)
+    Console(stderr=True, highlight=False).print(printable(" ".join(str(error).split())), soft_wrap=True, markup=False)
     return error.exit_status if isinstance(error, RsmtlError) else 1

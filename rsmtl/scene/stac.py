@@ -118,11 +118,10 @@ def item_scene(item: pystac.Item, assets: Mapping[str, Sequence[str]] | None) ->
 def _offered(item: pystac.Item) -> dict[str, SceneInput]:
     rasters = {name: asset for name, asset in item.assets.items() if _is_raster(asset)}
     data = {name: _open_asset(item, name) for name, asset in rasters.items() if asset.has_role("data")}
-    visual = {name: _open_asset(item, name) for name, asset in rasters.items() if asset.has_role("visual")}
+    pictures = [name for name, asset in rasters.items() if asset.has_role("visual") and name not in data]
     counts = {len(found.bands) for found in data.values()}
-    offered = data | {
-        name: found for name, found in visual.items() if len(found.bands) not in counts | set(data)
-    }
+    visual = {name: _open_asset(item, name) for name in pictures}
+    offered = data | {name: found for name, found in visual.items() if len(found.bands) not in counts}
     if not offered:
         raise SceneError(
             f"item {item.id!r} has no raster asset with role `data`: name the assets to take with `--assets`, "
