@@ -22,14 +22,14 @@ def run_command(command: Callable[..., int], arguments: list[str] | None = None)
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(command)
     try:
-        return int(app(args=arguments, standalone_mode=False))
+        status = int(app(args=arguments, standalone_mode=False))
     except typer.TyperException as error:
         return say(InputError(f"{error.format_message().rstrip('.')}; see --help"))
     except RsmtlError as error:
         return say(error)
-    except (KeyboardInterrupt, typer.Abort):
+    if status == INTERRUPTED:  # typer's own answer to Ctrl-C
         say(RunError("interrupted; give the same command again to go on"))
-        return INTERRUPTED
+    return status
 
 
 def outcome(state: State[Any]) -> int:
@@ -39,5 +39,7 @@ def outcome(state: State[Any]) -> int:
 
 def say(error: Exception) -> int:
     """Print an error's sentence as one line on standard error, and return its exit status."""
-    Console(stderr=True, highlight=False).print(printable(" ".join(str(error).split())), soft_wrap=True, markup=False)
+    Console(stderr=True, highlight=False).print(
+        printable(" ".join(str(error).split())), soft_wrap=True, markup=False
+    )
     return error.exit_status if isinstance(error, RsmtlError) else 1

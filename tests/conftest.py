@@ -3,8 +3,9 @@
 import os
 from pathlib import Path
 
-# One torch thread per process, here and in every worker that a test starts: the suite already runs a process per core,
-# and threads that wait for each other on busy cores cost minutes (measured: 190 s instead of 0.7). Set before anything imports torch.
+# One torch thread per process, here and in every worker that a test starts: the suite already runs a process per
+# core, and threads that wait for each other on busy cores cost minutes (measured: 190 s instead of 0.7). Set before
+# anything imports torch.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest

@@ -23,7 +23,7 @@ def train(
     ],
     data: Annotated[
         Path,
-        typer.Option(metavar="DIR", help="Holds the data sets.", envvar="RSMTL_DATA", show_default=False),
+        typer.Option(metavar="DIR", help="Holds the data sets that come as files.", envvar="RSMTL_DATA"),
     ] = Path("data"),
     as_json: JsonOption = False,
 ) -> int:

@@ -20,7 +20,7 @@ def px_rate(n_px: float, seconds: float) -> str:
 
 def duration(seconds: float) -> str:
     """Return a time: `0.8 s`, `2 min 05 s`, `3 h 12 min`."""
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -44,9 +44,10 @@ def drain(
     Parameters
     ----------
     order
-        Order in which chunks are run; row by row unless said. The product does not depend on it.
+        Order in which chunks are run; diagonal by diagonal unless said, since chunks of a diagonal do not wait for
+        one another, and most can be finished by the job that ran them. The product does not depend on it.
     """
-    state = _State(plan, Ledger(folder), order or list(plan.chunks))
+    state = _State(plan, Ledger(folder), order or sorted(plan.chunks, key=lambda chunk: (sum(chunk), chunk)))
     shared = executor.share(plan)
     pending: dict[Future[Receipt], tuple[str, Chunk]] = {}
     windows_run = 0
@@ -59,12 +60,13 @@ def drain(
                 pending[executor.submit(job, shared, folder, chunk)] = (kind, chunk)
             for future in wait(pending, return_when=FIRST_COMPLETED).done:
                 kind, chunk = pending.pop(future)
-                windows_run += future.result().n_run
+                receipt = future.result()
+                windows_run += receipt.windows_run
+                if receipt.finished:
+                    state.has_finished(chunk)
                 if kind == "run":
                     state.has_run(chunk)
-                else:
-                    state.has_finished(chunk)
-                    on_progress(state.progress(windows_run))
+                on_progress(state.progress(windows_run))
     finally:
         for future in pending:
             future.cancel()

@@ -56,12 +56,10 @@ def predict(scene: Scene, model: Model, settings: Settings | None = None) -> xr.
     made = plan(scene, model, settings or Settings(), default_chunk=1)
     token = tokenize(made.model, made.settings, made.scene)
     graph = _jobs(made, token)
-    return xr.merge(
-        [_georeferenced(_array(made, output, token, graph), output, made.geobox) for output in made.outputs],
-        combine_attrs="drop",
-        compat="identical",
-        join="exact",
-    )
+    arrays = [
+        _georeferenced(_array(made, output, token, graph), output, made.geobox) for output in made.outputs
+    ]
+    return xr.Dataset({array.name: array for array in arrays})
 
 
 def _georeferenced(array: da.Array, output: Output, reference: GeoBox) -> xr.DataArray:

@@ -98,6 +98,8 @@ class RasterReader:
                 valid = [dataset.read_masks(list(self.masks), window=window)] if self.masks else []
                 if self.alpha is not None:
                     valid.append(dataset.read([self.alpha], window=window))
+        except MemoryError:
+            raise
         except Exception as error:  # rasterio lets exceptions of GDAL's through that share no base class
             raise RunError(
                 f"'{self.href}' cannot be read at rows {y.start} to {y.stop}, columns {x.start} to {x.stop} "
@@ -125,7 +127,6 @@ def open_raster(
     ----------
     bands
         Names (descriptions, colours) or numbers from 1 on of the bands wanted, in order. None takes all but alpha.
-
     declared
         One entry per band of the file, with or without alpha.
 

@@ -8,7 +8,7 @@ import pytest
 from prefect.context import SettingsContext
 from prefect.settings import Profile, Settings, get_current_settings, temporary_settings
 
-from flows.embedded import STARTUP_S, embedded_server
+from flows.embedded import STARTUP_S, records_in
 from rsmtl.errors import RunError
 
 
@@ -23,7 +23,7 @@ def _nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
 
 
 def test_without_configuration_the_records_go_to_the_folder_given(tmp_path: Path) -> None:
-    with embedded_server(tmp_path / "out" / ".prefect"):
+    with records_in(tmp_path / "out" / ".prefect"):
         settings = get_current_settings()
         assert settings.home == tmp_path / "out" / ".prefect"
         assert str(settings.home) in settings.server.database.connection_url.get_secret_value()
@@ -42,7 +42,7 @@ def test_without_configuration_the_records_go_to_the_folder_given(tmp_path: Path
     ],
 )
 def test_what_the_user_has_set_stands(own: dict[str, object], tmp_path: Path) -> None:
-    with temporary_settings(updates=own), embedded_server(tmp_path / ".prefect"):
+    with temporary_settings(updates=own), records_in(tmp_path / ".prefect"):
         settings = get_current_settings()
         (key,) = own
         found = settings
@@ -56,11 +56,11 @@ def test_what_the_user_has_set_stands(own: dict[str, object], tmp_path: Path) ->
 def test_a_profile_of_the_user_keeps_the_records_where_they_were(tmp_path: Path) -> None:
     profiles = tmp_path / "profiles.toml"
     profiles.write_text("")
-    with temporary_settings(updates={"profiles_path": profiles}), embedded_server(tmp_path / ".prefect"):
+    with temporary_settings(updates={"profiles_path": profiles}), records_in(tmp_path / ".prefect"):
         assert get_current_settings().home != tmp_path / ".prefect"
 
 
 def test_a_folder_that_cannot_be_made_is_said_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
-    with pytest.raises(RunError, match="cannot write"), embedded_server(tmp_path / "out" / ".prefect"):
+    with pytest.raises(RunError, match="cannot write"), records_in(tmp_path / "out" / ".prefect"):
         pass

@@ -2,13 +2,16 @@
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import rasterio
 from affine import Affine
@@ -265,19 +268,46 @@ def test_the_command_refuses_wrong_options(
     assert said in line
 
 
+@pytest.mark.slow
+def test_ctrl_c_ends_the_command_and_all_it_started(
+    catalogue: Path, model_path: Path, tmp_path: Path
+) -> None:
+    words = [str(catalogue), "--model", str(model_path), "--out", str(tmp_path / "out"), "--assets", "hrms"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "flows.process_catalogue", *words, "--workers", "1", "--window", "64"],
+        **surroundings(tmp_path),
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as started:
+        assert started.stderr is not None
+        for line in started.stderr:
+            if "dashboard: " in line:
+                members = [p for p in psutil.process_iter() if os.getpgid(p.pid) == started.pid]
+                os.killpg(started.pid, signal.SIGINT)  # as a terminal does
+                break
+        said = started.stderr.read()
+    assert started.returncode == 130
+    assert "interrupted; give the same command again to go on" in said.splitlines()
+    assert "Traceback" not in said
+    assert len(members) >= 3, "the command, the server, a worker"
+    assert psutil.wait_procs(members, timeout=10)[1] == []
+
+
 def command(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Run the command as a user without any configuration would."""
+    return subprocess.run(
+        [sys.executable, "-m", "flows.process_catalogue", *words],
+        **surroundings(home),
+        capture_output=True,
+        timeout=240,
+    )
+
+
+def surroundings(home: Path) -> dict[str, Any]:
     (home / "home").mkdir(exist_ok=True)
     unset = ("PREFECT_", "DO_NOT_TRACK", "DASK_")
     env = {name: value for name, value in os.environ.items() if not name.startswith(unset)}
-    return subprocess.run(
-        [sys.executable, "-m", "flows.process_catalogue", *words],
-        cwd=ROOT,
-        env={**env, "HOME": str(home / "home"), "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    return {"cwd": ROOT, "env": {**env, "HOME": str(home / "home")}, "text": True}
 
 
 def compressed_tiff(path: Path) -> tuple[Path, int]:

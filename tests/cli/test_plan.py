@@ -1,0 +1,59 @@
+"""`rsmtl plan`: figures before anything runs, and a refusal of what does not fit."""
+
+from pathlib import Path
+
+from tests.cli.conftest import SMALL, Call, assert_refused
+from tests.scene.rasters import image, write_raster
+
+
+def test_figures_by_hand(call: Call, scene: Path, model: Path, tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    ended = call("plan", scene, "--model", model, *SMALL, "--chunk", 2, "--json")
+    found = ended.json["scenes"][0]
+    assert ended.status == 0
+    assert found["result"] == "fits"
+    assert (found["n_windows"], found["n_chunks"]) == (12, 4)  # 3 × 4 windows in 2 × 2 chunks of 2 × 2
+    assert (found["height_px"], found["width_px"], found["chunk_px"]) == (150, 170, 96)
+    assert found["windows_per_px"] == 12 * 64 * 64 / (150 * 170)
+    assert found["written_bytes"] == 150 * 170 * (1 + 3 * 2)  # classes, and three bands as stored
+    assert found["read_bytes"] == (96 + 16 + 150 - 96) * (96 + 16 + 170 - 96) * 3 * 2
+    assert 0 < found["worker_bytes"] < found["slot_bytes"]
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_table_of_each_scene_and_their_total(call: Call, scene: Path, model: Path, tmp_path: Path) -> None:
+    other = write_raster(tmp_path / "other.tif", image(3, 64, 64))
+    shown = call("plan", scene, other, "--model", model, *SMALL, "--chunk", 2).out
+    lines = [" ".join(line.split()) for line in shown.splitlines()]
+    assert "scene" in lines
+    assert "size 150 × 170 px, 25,500 px" in lines
+    assert "windows 12 of 64 px with 16 px overlap" in lines
+    assert "work 1.93 windows per pixel" in lines
+    assert "chunks 4 of 96 px" in lines
+    assert "read 180.91 kiB" in lines
+    assert "verdict fits" in lines
+    assert lines[-1].startswith("2 scenes: 13 windows, ")
+
+
+def test_what_does_not_fit_is_refused(call: Call, scene: Path, model: Path) -> None:
+    ended = call("plan", scene, "--model", model, "--batch", 100_000, "--json")
+    assert_refused_plan = "one job is projected to need"
+    assert assert_refused_plan in ended.err
+    assert ended.status == 2
+    assert ended.json["scenes"][0]["result"] == "refused"
+    assert ended.json["scenes"][0]["worker_bytes"] > ended.json["scenes"][0]["slot_bytes"]
+
+
+def test_a_scene_that_the_model_cannot_take(call: Call, model: Path, tmp_path: Path) -> None:
+    two_bands = write_raster(tmp_path / "two.tif", image(2, 64, 64))
+    assert_refused(call("plan", two_bands, "--model", model), tmp_path, "takes 3 bands")
+
+
+def test_the_memory_of_the_workers_that_would_run(call: Call, scene: Path, model: Path) -> None:
+    alone, shared = (
+        call("plan", scene, "--model", model, *SMALL, "--workers", n, "--json").json["scenes"][0][
+            "slot_bytes"
+        ]
+        for n in (1, 2)
+    )
+    assert 0.4 < shared / alone < 0.6
