@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Kind = Literal["classes", "continuous"]
+Shape = Literal["linear", "cosine"]
 
 RAMP_STEPS = 2**11
 STEPS: dict[Kind, float] = {"classes": 2.0**22, "continuous": 2.0**40}
@@ -29,7 +30,7 @@ LIMIT = 2.0**12
 """Continuous network values are clipped to ± this (they lie near [0, 1]), so that four of them stay exact."""
 
 
-def ramp(overlap_px: int, shape: Literal["linear", "cosine"]) -> NDArray[np.float32]:
+def ramp(overlap_px: int, shape: Shape) -> NDArray[np.float32]:
     """Return the rising weights over an overlap, `(overlap_px,)`, in (0, 1), multiples of 2⁻¹¹."""
     position = (np.arange(overlap_px) + 0.5) / max(1, overlap_px)
     if shape == "cosine":
@@ -39,7 +40,7 @@ def ramp(overlap_px: int, shape: Literal["linear", "cosine"]) -> NDArray[np.floa
 
 
 def axis_weights(
-    window_px: int, overlap_px: int, first: bool, last: bool, shape: Literal["linear", "cosine"]
+    window_px: int, overlap_px: int, first: bool, last: bool, shape: Shape
 ) -> NDArray[np.float32]:
     """Return a window's weights along one axis, `(window_px,)`: no ramp at the scene's `first` and `last` edge."""
     weights = np.ones(window_px, dtype=np.float32)
@@ -56,6 +57,11 @@ def new_canvas(kind: Kind, shape: tuple[int, int, int], device: str) -> Tensor:
     return torch.zeros(shape, dtype=DTYPES[kind], device=device)
 
 
+def in_steps(weights: NDArray[np.float32], kind: Kind) -> Tensor:
+    """Return blend weights as what turns a value of one into steps; exact, as a step is a power of two."""
+    return torch.from_numpy(weights) * STEPS[kind]
+
+
 def add(canvas: Tensor, values: Tensor, weights: Tensor, kind: Kind) -> None:
     """Add weighted values to a view of a canvas, in place.
 
@@ -66,7 +72,7 @@ def add(canvas: Tensor, values: Tensor, weights: Tensor, kind: Kind) -> None:
     values
         `(C, H, W)` activated outputs of one window: probabilities, or network values.
     weights
-        `(H, W)` blend weights, multiples of 2⁻²².
+        `(H, W)` blend weights, `in_steps`.
     kind
         Of the head.
     """
@@ -74,7 +80,7 @@ def add(canvas: Tensor, values: Tensor, weights: Tensor, kind: Kind) -> None:
         part = values[:, rows]
         if kind == "continuous":
             part = part.double().clamp_(-LIMIT, LIMIT)
-        canvas[:, rows] += (part * (weights[rows] * STEPS[kind])).round_()
+        canvas[:, rows] += (part * weights[rows]).round_()
 
 
 def slabs(canvas: Tensor) -> Iterator[slice]:

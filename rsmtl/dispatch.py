@@ -7,6 +7,7 @@ with it nothing but the jobs it was running, and those are given to another.
 import ctypes
 import logging
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -52,7 +53,10 @@ class ClusterExecutor:
         self._pool = client.get_executor(pure=False)
         workers = client.scheduler_info(n_workers=-1)["workers"].values()
         self.n_slots = sum(worker["nthreads"] for worker in workers)
-        self._slot_bytes = min(worker["memory_limit"] // worker["nthreads"] for worker in workers)
+        limits = [
+            (w["memory_limit"] or sys.maxsize) // w["nthreads"] for w in workers
+        ]  # 0: a worker without a limit
+        self._slot_bytes = min(limits)
 
     @property
     def slot_bytes(self) -> int:

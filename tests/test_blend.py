@@ -37,11 +37,12 @@ def test_sums_do_not_depend_on_the_order(kind) -> None:
     rising = torch.from_numpy(blend.ramp(50, "linear"))
     columns = (rising, 1 - rising)
     weights = [a[:, None] * b for a in columns for b in columns]
+    steps = [blend.in_steps(w.numpy(), kind) for w in weights]
     sums = []
     for order in ([0, 1, 2, 3], [3, 1, 0, 2], [2, 3, 1, 0]):
         canvas = blend.new_canvas(kind, (3, 50, 50), "cpu")
         for k in order:
-            blend.add(canvas, values[k], weights[k], kind)
+            blend.add(canvas, values[k], steps[k], kind)
         sums.append(canvas)
     assert torch.equal(sums[0], sums[1])
     assert torch.equal(sums[0], sums[2])
@@ -51,6 +52,7 @@ def test_sums_do_not_depend_on_the_order(kind) -> None:
 
 def test_wild_continuous_values_are_clipped_and_nan_stays_nan() -> None:
     canvas = blend.new_canvas("continuous", (1, 1, 3), "cpu")
-    blend.add(canvas, torch.tensor([[[torch.inf, -1e30, torch.nan]]]), torch.ones(1, 3), "continuous")
+    weights = blend.in_steps(np.ones((1, 3), dtype=np.float32), "continuous")
+    blend.add(canvas, torch.tensor([[[torch.inf, -1e30, torch.nan]]]), weights, "continuous")
     assert (canvas[0, 0, :2] / blend.STEPS["continuous"]).tolist() == [blend.LIMIT, -blend.LIMIT]
     assert canvas[0, 0, 2].isnan()

@@ -1,12 +1,16 @@
 """Executors run jobs where they say, and what goes wrong is one sentence."""
 
 import os
+import signal
+import threading
+from concurrent.futures import Future
 
+import dask
 import pytest
 from distributed import Client, LocalCluster
 
-from rsmtl.dispatch import ClusterExecutor, cluster_at, local_cluster, threads
-from rsmtl.errors import InputError, SceneError
+from rsmtl.dispatch import ClusterExecutor, cluster_at, local_cluster, said_plainly, threads
+from rsmtl.errors import InputError, RunError, SceneError
 
 
 def _add(a: int, b: int) -> int:
@@ -45,7 +49,7 @@ def test_a_local_cluster_runs_in_processes_of_its_own_and_ends_them() -> None:
 
 
 def test_a_cluster_that_stands_is_used_and_left_standing() -> None:
-    with LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=":0") as cluster:
         with cluster_at(cluster.scheduler_address) as executor:
             assert isinstance(executor, ClusterExecutor)
             assert executor.n_slots == 2
@@ -64,8 +68,79 @@ def test_no_scheduler_is_said_in_one_sentence() -> None:
 
 def test_a_scheduler_without_workers_is_said_in_one_sentence() -> None:
     with (
-        LocalCluster(n_workers=0, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=0, dashboard_address=":0") as cluster,
         pytest.raises(InputError, match="has no workers"),
         cluster_at(cluster.scheduler_address),
     ):
         pass
+
+
+class _Stays(Exception):
+    """Cannot be pickled, like GDAL's errors."""
+
+    def __reduce__(self) -> str:
+        raise TypeError("stays here")
+
+
+def _fail_deep_down() -> None:
+    try:
+        raise _Stays
+    except _Stays as error:
+        raise RunError("the file is damaged: give another") from error
+
+
+def test_an_error_arrives_though_its_cause_cannot_travel() -> None:
+    with local_cluster(1) as executor, pytest.raises(RunError, match=r"^the file is damaged: give another$"):
+        executor.submit(_fail_deep_down).result()
+
+
+def test_ctrl_c_does_not_reach_the_workers() -> None:
+    with local_cluster(1) as executor:
+        pid = executor.submit(_pid, None).result()
+        os.kill(pid, signal.SIGINT)
+        assert executor.submit(_pid, None).result() == pid
+
+
+def test_ctrl_c_still_reaches_the_caller() -> None:
+    with local_cluster(1), pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+_going_on = threading.Event()
+
+
+def _wait() -> bool:
+    return _going_on.wait(60)
+
+
+def test_an_error_does_not_wait_for_threads() -> None:
+    jobs: list[Future[bool]] = []
+
+    def be_interrupted() -> None:
+        with threads(1) as executor:
+            jobs.extend((executor.submit(_wait), executor.submit(_wait)))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        be_interrupted()
+    assert not jobs[0].done()
+    assert jobs[1].cancelled()
+    _going_on.set()
+    assert jobs[0].result()
+
+
+def test_a_scheduler_that_goes_is_said_in_one_sentence() -> None:
+    _going_on.clear()
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),  # how long the client looks for it
+        LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0") as cluster,
+        cluster_at(cluster.scheduler_address) as executor,
+    ):
+        job = executor.submit(_wait)
+        cluster.sync(cluster.scheduler.close)
+        with (
+            pytest.raises(RunError, match=r"^the cluster's scheduler is gone: start it again"),
+            said_plainly(),
+        ):
+            job.result(60)
+        _going_on.set()

@@ -52,10 +52,11 @@ def batches(
         for region, scale in regions:
             y0, x0 = origin[0].scaled(scale), origin[1].scaled(scale)
             edge = members[0].y.scaled(scale).size
-            stack = torch.zeros((batch, len(region), edge, edge), device=region.device).contiguous(
-                memory_format=torch.channels_last
+            stack = torch.empty(
+                (batch, len(region), edge, edge), device=region.device, memory_format=torch.channels_last
             )
             for slot, window in zip(stack, members, strict=False):
                 slot.copy_(cut(region, window.y.scaled(scale).within(y0), window.x.scaled(scale).within(x0)))
+            stack[len(members) :] = 0
             stacked.append(stack)
         yield members, stacked

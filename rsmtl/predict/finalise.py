@@ -39,7 +39,7 @@ def finalise_classes(
         best, winner = _argmax(_both_classes(slab))
         for name, stored in found.items():
             planes = _planes(name.removeprefix(head.name), slab, best, winner)
-            stored[:, rows] = planes.round().masked_fill(invalid, CLASS_NODATA).to(torch.uint8).cpu()
+            stored[:, rows] = planes.masked_fill(invalid, CLASS_NODATA).to(torch.uint8).cpu()
     return {name: stored.numpy() for name, stored in found.items()}
 
 
@@ -87,9 +87,9 @@ def _planes(extra: str, sums: Tensor, best: Tensor, winner: Tensor) -> Tensor:
     per_step = PROBABILITY_STEPS / blend.STEPS["classes"]
     match extra:
         case "_confidence":
-            return (best * per_step)[None]
+            return (best * per_step).round_()[None]
         case "_probabilities":
-            return _both_classes(sums) * per_step
+            return (_both_classes(sums) * per_step).round_()
         case _:
             return winner[None]
 

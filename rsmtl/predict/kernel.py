@@ -138,9 +138,8 @@ def _add_window(
     rows, cols = _in_region((window.y, window.x), region, head.scale)
     target = canvas[:, rows, cols]  # shorter than the window where it reaches past the scene
     height, width = target.shape[1:]
-    weights = _window_weights(
-        plan.lattice, head.scale, *_edges(plan.lattice, window), plan.settings.blend, canvas.device
-    )
+    edges, look = _edges(plan.lattice, window), (plan.settings.blend, head.kind, canvas.device)
+    weights = _window_weights(plan.lattice, head.scale, *edges, *look)
     blend.add(target, values[:, :height, :width], weights[:height, :width], head.kind)
 
 
@@ -162,13 +161,14 @@ def _window_weights(
     bottom: bool,
     left: bool,
     right: bool,
-    shape: Any,
-    device: Any,
+    shape: blend.Shape,
+    kind: blend.Kind,
+    device: torch.device,
 ) -> Tensor:
     window_px, overlap_px = int(lattice.window * scale), int(lattice.overlap * scale)
     y = blend.axis_weights(window_px, overlap_px, top, bottom, shape)
     x = blend.axis_weights(window_px, overlap_px, left, right, shape)
-    return torch.from_numpy(y[:, None] * x[None, :]).to(device)
+    return blend.in_steps(y[:, None] * x[None, :], kind).to(device)
 
 
 def _split(

@@ -1,7 +1,6 @@
 """The product's Zarr v3 store: a group per GSD, an array per output, a shard per chunk."""
 
 import hashlib
-import shutil
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,10 +13,13 @@ import zarr
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
+from zarr.abc.buffer import Buffer as AnyBuffer
+from zarr.buffer.cpu import Buffer
 from zarr.codecs import BloscCodec
+from zarr.storage import MemoryStore
 
 from rsmtl.errors import PlanError, RunError
-from rsmtl.store.folder import STORE_NAME, disk_errors, fsync, temporary
+from rsmtl.store.folder import STORE_NAME, disk_errors, replacing, temporary
 from rsmtl.store.grid import output_geobox
 from rsmtl.store.output import Output
 
@@ -87,22 +89,29 @@ def write_shard(folder: Path, output: Output, y0: int, x0: int, array: NDArray[A
     """
     location = _array_folder(folder, output.name)
     edge = _check_whole_shard(_open(location, "r"), output.name, y0, x0, array)
-    _, height, width = array.shape
     file = location / "c" / "0" / str(y0 // edge) / str(x0 // edge)
-    # Written in an array of its own and then moved: in place, zarr reads the old shard first (and stumbles
-    # on a broken one), and the new one would be seen before it is on the disk.
-    with disk_errors(file), temporary(folder / STORE_NAME) as scratch:
-        scratch.mkdir()
-        shutil.copy(location / "zarr.json", scratch)
-        _open(scratch, "r+")[:, y0 : y0 + height, x0 : x0 + width] = array
-        written = scratch / file.relative_to(location)
-        if written.exists():
-            fsync(written)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            written.replace(file)
-        else:  # zarr stores no file for a shard that is nodata throughout
+    content = _encoded(location, y0 // edge, x0 // edge, edge, array)
+    if content is None:  # zarr stores no file for a shard that is nodata throughout
+        with disk_errors(file):
             file.unlink(missing_ok=True)
+    else:
+        with replacing(file) as part:
+            part.write_bytes(content)
     return content_hash(array)
+
+
+def _encoded(location: Path, row: int, col: int, edge: int, array: NDArray[Any]) -> bytes | None:
+    """Let zarr encode a shard in memory; None if it is nodata throughout.
+
+    Written in place, zarr would read the old shard first (and stumble on a broken one), and the new one would be
+    seen before it is on the disk.
+    """
+    _, height, width = array.shape
+    held: dict[str, AnyBuffer] = {"zarr.json": Buffer.from_bytes((location / "zarr.json").read_bytes())}
+    target = zarr.open_array(MemoryStore(held), mode="r+")
+    target[:, row * edge : row * edge + height, col * edge : col * edge + width] = array
+    content = held.get(f"c/0/{row}/{col}")
+    return None if content is None else content.to_bytes()
 
 
 def read_region(folder: Path, output: Output, y: slice, x: slice) -> NDArray[Any]:

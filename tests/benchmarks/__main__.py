@@ -1,0 +1,44 @@
+"""Run the benchmarks and print one table of ratios.
+
+    python -m tests.benchmarks [--size 4096] [--workers 4] [--pairs 3]
+"""
+
+import argparse
+import os
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.benchmarks import overhead
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="tests.benchmarks")
+    parser.add_argument("--size", type=int, default=4096, help="edge of the scene in pixels")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--pairs", type=int, default=3, help="times each comparison is repeated")
+    options = parser.parse_args()
+    table = Table(title=f"run over bare forward passes, {overhead.MODEL}, {options.size}² px, {options.workers} workers")
+    for name in ("precision", "windows", "run s", "bare s", "Mpx/s", "wall ratio", "CPU ratio"):
+        table.add_column(name, justify="right")
+    with tempfile.TemporaryDirectory() as name:
+        scene = overhead.landscape(Path(name), options.size)
+        for precision in ("fp32", "bf16"):
+            found = overhead.measure(scene, precision, options.workers, options.pairs)
+            table.add_row(
+                found.precision,
+                str(found.n_windows),
+                f"{found.run.wall_s:.1f}",
+                f"{found.bare.wall_s:.1f}",
+                f"{found.mpx / found.run.wall_s:.2f}",
+                f"{found.wall_ratio:.3f}",
+                f"{found.cpu_ratio:.3f}",
+            )
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
