@@ -32,10 +32,10 @@ from rsmtl.cli.options import with_settings
 from rsmtl.cli.sources import read_assets
 from rsmtl.config import Settings
 from rsmtl.dispatch import cluster_at, local_cluster, said_plainly
+from rsmtl.engine.executor import Executor
+from rsmtl.engine.product import write
 from rsmtl.errors import InputError, RsmtlError, RunError, SceneError, explain
 from rsmtl.models import Model, load_model
-from rsmtl.predict.executor import Executor
-from rsmtl.predict.product import write
 from rsmtl.scene.open import Assets, SceneRef, open_scene, scene_refs
 from rsmtl.store.provenance import read_run
 

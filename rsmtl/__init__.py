@@ -15,17 +15,17 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from rsmtl.config import Settings as Settings
+    from rsmtl.engine.lazy import predict as predict
+    from rsmtl.engine.plan import plan as plan
+    from rsmtl.engine.product import write as write
+    from rsmtl.engine.verify import verify as verify
     from rsmtl.models.checkpoint import load_model as load_model
     from rsmtl.models.model import Model as Model
     from rsmtl.models.spec import HeadSpec as HeadSpec
     from rsmtl.models.spec import InputSpec as InputSpec
     from rsmtl.models.spec import ModelSpec as ModelSpec
-    from rsmtl.predict.lazy import predict as predict
-    from rsmtl.predict.plan import plan as plan
-    from rsmtl.predict.product import write as write
-    from rsmtl.predict.verify import verify as verify
     from rsmtl.scene.open import open_scene as open_scene
-    from rsmtl.train.loop import train as train
+    from rsmtl.training.loop import train as train
 
 _HOMES = {
     "Settings": "rsmtl.config",
@@ -34,12 +34,12 @@ _HOMES = {
     "HeadSpec": "rsmtl.models.spec",
     "InputSpec": "rsmtl.models.spec",
     "ModelSpec": "rsmtl.models.spec",
-    "predict": "rsmtl.predict.lazy",
-    "plan": "rsmtl.predict.plan",
-    "write": "rsmtl.predict.product",
-    "verify": "rsmtl.predict.verify",
+    "predict": "rsmtl.engine.lazy",
+    "plan": "rsmtl.engine.plan",
+    "write": "rsmtl.engine.product",
+    "verify": "rsmtl.engine.verify",
     "open_scene": "rsmtl.scene.open",
-    "train": "rsmtl.train.loop",
+    "train": "rsmtl.training.loop",
 }
 
 __all__ = ["__version__", *_HOMES]

@@ -19,8 +19,8 @@ import psutil
 from distributed import Client, KilledWorker, LocalCluster, Worker, WorkerPlugin
 from distributed.comm import CommClosedError
 
+from rsmtl.engine.executor import Executor
 from rsmtl.errors import InputError, RsmtlError, RunError
-from rsmtl.predict.executor import Executor
 
 
 class ThreadExecutor:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from rsmtl.cli.report import printable
 from rsmtl.cli.units import duration, px_rate
-from rsmtl.predict.drain import Progress as SceneProgress
+from rsmtl.engine.drain import Progress as SceneProgress
 
 
 class SceneBar:

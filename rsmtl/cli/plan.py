@@ -20,8 +20,8 @@ from rsmtl.config import Settings
 from rsmtl.errors import PlanError
 
 if TYPE_CHECKING:
-    from rsmtl.predict.cost import Cost
-    from rsmtl.predict.executor import Executor
+    from rsmtl.engine.cost import Cost
+    from rsmtl.engine.executor import Executor
     from rsmtl.scene.scene import Scene
 
 
@@ -40,10 +40,10 @@ def plan(
     Figures are upper bounds: windows without a valid pixel are not run.
     """
     from rsmtl.cli.scenes import for_each_scene
+    from rsmtl.engine.cost import check_fits, cost
+    from rsmtl.engine.network import check_device
+    from rsmtl.engine.plan import plan as lay
     from rsmtl.models import load_model
-    from rsmtl.predict.cost import check_fits, cost
-    from rsmtl.predict.network import check_device
-    from rsmtl.predict.plan import plan as lay
 
     report, ready = Report("plan", as_json), load_model(model)
 

@@ -13,9 +13,9 @@ from rsmtl.cli.scenes import FAILED, Result
 from rsmtl.cli.units import duration, pixels, px_rate
 from rsmtl.config import Settings
 from rsmtl.dispatch import said_plainly
+from rsmtl.engine.executor import Executor
+from rsmtl.engine.product import write
 from rsmtl.models import Model
-from rsmtl.predict.executor import Executor
-from rsmtl.predict.product import write
 from rsmtl.scene.scene import Scene
 
 WRITTEN, STOOD = "written", "stood already"

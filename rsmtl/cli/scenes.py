@@ -6,8 +6,8 @@ from typing import Any
 from rsmtl.cli.report import Report
 from rsmtl.cli.sources import read_assets, read_sources
 from rsmtl.cli.workers import workers_of
+from rsmtl.engine.executor import Executor
 from rsmtl.errors import RsmtlError, SceneError
-from rsmtl.predict.executor import Executor
 from rsmtl.scene.open import Assets, SceneRef, Source, open_scene, scene_refs
 from rsmtl.scene.scene import Scene
 

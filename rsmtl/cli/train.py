@@ -30,7 +30,7 @@ def train(
     """Train a model on labelled data, epoch by epoch, and keep the best."""
     from rsmtl.cli.units import duration
     from rsmtl.models import read_card
-    from rsmtl.train import train as run
+    from rsmtl.training import train as run
 
     report = Report("train", as_json)
 

@@ -29,7 +29,7 @@ def verify(
 
     Exit status 1 if a chunk differs.
     """
-    from rsmtl.predict.verify import verify as check
+    from rsmtl.engine.verify import verify as check
 
     report = Report("verify", as_json)
     results: list[dict[str, Any]] = []

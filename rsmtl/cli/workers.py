@@ -7,8 +7,8 @@ from dask.system import CPU_COUNT
 
 from rsmtl.cli.report import Report
 from rsmtl.dispatch import cluster_at, local_cluster, threads
+from rsmtl.engine.executor import Executor
 from rsmtl.errors import InputError
-from rsmtl.predict.executor import Executor
 
 
 @contextmanager

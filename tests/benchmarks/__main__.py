@@ -1,6 +1,6 @@
 """Run the benchmarks and print one table of ratios.
 
-    python -m tests.benchmarks [--size 4096] [--workers 4] [--pairs 3]
+python -m tests.benchmarks [--size 4096] [--workers 4] [--pairs 3]
 """
 
 import argparse
@@ -21,7 +21,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--pairs", type=int, default=3, help="times each comparison is repeated")
     options = parser.parse_args()
-    table = Table(title=f"run over bare forward passes, {overhead.MODEL}, {options.size}² px, {options.workers} workers")
+    table = Table(
+        title=f"run over bare forward passes: {overhead.MODEL}, {options.size}² px, {options.workers} workers"
+    )
     for name in ("precision", "windows", "run s", "bare s", "Mpx/s", "wall ratio", "CPU ratio"):
         table.add_column(name, justify="right")
     with tempfile.TemporaryDirectory() as name:

@@ -1,6 +1,6 @@
 """Peak memory of a worker and of the client against the size of the scene.
 
-    python -m tests.benchmarks.memory 4096     # one JSON line: peaks in MiB
+python -m tests.benchmarks.memory 4096     # one JSON line: peaks in MiB
 """
 
 import json
@@ -17,7 +17,7 @@ from distributed import Client, LocalCluster
 
 from rsmtl.config import Settings
 from rsmtl.dispatch import ClusterExecutor
-from rsmtl.predict.product import write
+from rsmtl.engine.product import write
 from rsmtl.scene.open import open_scene
 from tests import fakes
 
@@ -34,7 +34,9 @@ def big_scene(path: Path, size: int) -> Path:
     strip = (fakes.textured((3, 512, size), seed=size) * 255).astype(np.uint8)
     options = {"tiled": True, "blockxsize": 512, "blockysize": 512, "crs": fakes.CRS, "compress": "zstd"}
     transform = rasterio.Affine(0.5, 0, 500_000, 0, -0.5, 5_000_000)
-    with rasterio.open(path, "w", "GTiff", size, size, 3, dtype="uint8", transform=transform, **options) as file:
+    with rasterio.open(
+        path, "w", "GTiff", size, size, 3, dtype="uint8", transform=transform, **options
+    ) as file:
         for row in range(0, size, 512):
             file.write(strip, window=rasterio.windows.Window(0, row, size, 512))
     return path

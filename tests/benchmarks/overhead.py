@@ -19,11 +19,11 @@ from distributed import Client, LocalCluster
 
 from rsmtl.config import Settings
 from rsmtl.dispatch import ClusterExecutor
+from rsmtl.engine.drain import drain
+from rsmtl.engine.network import ready
+from rsmtl.engine.plan import Plan, plan
 from rsmtl.models.checkpoint import load_model
 from rsmtl.models.model import Model
-from rsmtl.predict.drain import drain
-from rsmtl.predict.network import ready
-from rsmtl.predict.plan import Plan, plan
 from rsmtl.scene.open import open_scene
 from rsmtl.store.cog import write_cog
 from rsmtl.store.ledger import Ledger

@@ -6,7 +6,7 @@ import re
 from rich.console import Console
 
 from rsmtl.cli.bar import SceneBar
-from rsmtl.predict.drain import Progress
+from rsmtl.engine.drain import Progress
 
 
 def progress(chunks_done: int, px_done: int) -> Progress:

@@ -10,10 +10,10 @@ from odc.geo.geobox import GeoBox
 
 from rsmtl.blend import DTYPES
 from rsmtl.config import Settings
+from rsmtl.engine.outputs import outputs_of
 from rsmtl.lattice import Lattice, check_divisible
 from rsmtl.models.model import Model
 from rsmtl.models.spec import InputSpec, ModelSpec
-from rsmtl.predict.outputs import outputs_of
 from rsmtl.radiometry import Radiometry
 from rsmtl.scene.align import align
 from rsmtl.scene.read import sample_values

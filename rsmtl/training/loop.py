@@ -19,8 +19,8 @@ from rsmtl.datasets import LabelledScene, Patches, Splits, load_splits
 from rsmtl.errors import InputError, RunError
 from rsmtl.losses import loss_terms
 from rsmtl.models import Card, find_system, load_model, read_card, save_checkpoint, system_config
-from rsmtl.train.config import TrainConfig, read_config
-from rsmtl.train.evaluate import channels_last, evaluate, forward
+from rsmtl.training.config import TrainConfig, read_config
+from rsmtl.training.evaluate import channels_last, evaluate, forward
 
 Record = dict[str, Any]
 

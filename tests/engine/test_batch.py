@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rsmtl.engine.batch import batches, cut, reflection
 from rsmtl.lattice import Lattice, Span
-from rsmtl.predict.batch import batches, cut, reflection
 
 
 @given(st.integers(1, 60), st.integers(1, 200))

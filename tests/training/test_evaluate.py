@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from rsmtl.datasets import LabelledScene
 from rsmtl.losses import IGNORE
 from rsmtl.radiometry import Radiometry
-from rsmtl.train import evaluate
+from rsmtl.training import evaluate
 
 NAMES = ("a", "b", "c")
 

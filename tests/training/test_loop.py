@@ -8,7 +8,7 @@ import torch
 from rsmtl.datasets import DubaiData, Sampling
 from rsmtl.errors import InputError, ModelError, RunError
 from rsmtl.models import load_model, read_card
-from rsmtl.train import TrainConfig, train
+from rsmtl.training import TrainConfig, train
 from tests.datasets.dubai_fake import write_fake_dubai
 
 CONFIG = TrainConfig(

@@ -14,9 +14,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from rsmtl.blend import DTYPES
+from rsmtl.engine.executor import Executor
+from rsmtl.engine.plan import Plan, region_bytes_per_px
 from rsmtl.errors import PlanError
-from rsmtl.predict.executor import Executor
-from rsmtl.predict.plan import Plan, region_bytes_per_px
 
 
 @dataclass(frozen=True)

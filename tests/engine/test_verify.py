@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from rsmtl.config import Settings
+from rsmtl.engine.plan import plan
+from rsmtl.engine.product import Product, write
+from rsmtl.engine.verify import verify
 from rsmtl.errors import InputError
 from rsmtl.models.checkpoint import load_model
-from rsmtl.predict.plan import plan
-from rsmtl.predict.product import Product, write
-from rsmtl.predict.verify import verify
 from rsmtl.scene.open import open_scene
 from rsmtl.store.output import Output
 from rsmtl.store.zarr import read_region, write_shard

@@ -13,9 +13,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from rsmtl.config import Settings
+from rsmtl.engine.lazy import predict
 from rsmtl.errors import PlanError
 from rsmtl.lattice import Lattice
-from rsmtl.predict.lazy import predict
 from rsmtl.scene.open import open_scene
 from rsmtl.scene.scene import Scene, Storage
 from tests import fakes

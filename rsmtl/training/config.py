@@ -71,4 +71,4 @@ def read_config(name_or_path: str | Path) -> TrainConfig:
 
 
 def _presets_folder() -> Path:
-    return Path(str(files("rsmtl.train"))) / "presets"
+    return Path(str(files("rsmtl.training"))) / "presets"

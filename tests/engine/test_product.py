@@ -17,14 +17,14 @@ from distributed import Client, LocalCluster
 
 from rsmtl.config import Settings
 from rsmtl.dispatch import ClusterExecutor, local_cluster, threads
+from rsmtl.engine.drain import Progress, drain
+from rsmtl.engine.executor import SerialExecutor
+from rsmtl.engine.lazy import predict
+from rsmtl.engine.plan import plan
+from rsmtl.engine.product import write
 from rsmtl.errors import PlanError, ResumeError
 from rsmtl.lattice import Lattice
 from rsmtl.models.checkpoint import load_model
-from rsmtl.predict.drain import Progress, drain
-from rsmtl.predict.executor import SerialExecutor
-from rsmtl.predict.lazy import predict
-from rsmtl.predict.plan import plan
-from rsmtl.predict.product import write
 from rsmtl.scene.open import open_scene
 from rsmtl.scene.scene import Scene
 from rsmtl.store.ledger import Ledger

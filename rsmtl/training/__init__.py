@@ -1,7 +1,7 @@
 """Training: what it is (`config`), how it runs (`loop`), how good the result is (`evaluate`)."""
 
-from rsmtl.train.config import TrainConfig, presets, read_config
-from rsmtl.train.evaluate import evaluate
-from rsmtl.train.loop import train
+from rsmtl.training.config import TrainConfig, presets, read_config
+from rsmtl.training.evaluate import evaluate
+from rsmtl.training.loop import train
 
 __all__ = ["TrainConfig", "evaluate", "presets", "read_config", "train"]

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rsmtl import blend
+from rsmtl.engine.outputs import CLASS_NODATA, PROBABILITY_STEPS
 from rsmtl.models.spec import HeadSpec
-from rsmtl.predict.outputs import CLASS_NODATA, PROBABILITY_STEPS
 from rsmtl.radiometry import Radiometry
 from rsmtl.store.output import Output
 

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rsmtl import blend
+from rsmtl.engine.batch import batches
+from rsmtl.engine.finalise import finalise_classes, finalise_continuous
+from rsmtl.engine.network import forward
+from rsmtl.engine.plan import Plan
 from rsmtl.lattice import Area, Chunk, Lattice, Span, Window
 from rsmtl.models.spec import HeadSpec
-from rsmtl.predict.batch import batches
-from rsmtl.predict.finalise import finalise_classes, finalise_continuous
-from rsmtl.predict.network import forward
-from rsmtl.predict.plan import Plan
 from rsmtl.scene.read import read_window
 
 Array = NDArray[Any]

@@ -8,11 +8,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from rsmtl.config import Settings
+from rsmtl.engine.kernel import Array, finish_chunk, run_chunk
+from rsmtl.engine.plan import Plan, plan
 from rsmtl.errors import InputError
 from rsmtl.lattice import Area, Chunk
 from rsmtl.models.checkpoint import load_model
-from rsmtl.predict.kernel import Array, finish_chunk, run_chunk
-from rsmtl.predict.plan import Plan, plan
 from rsmtl.scene.open import reopen
 from rsmtl.store.provenance import read_run
 from rsmtl.store.zarr import read_region

@@ -16,10 +16,10 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 
 from rsmtl.config import Settings
+from rsmtl.engine.kernel import Partial, finish_area, run_chunk
+from rsmtl.engine.plan import Plan, plan
 from rsmtl.lattice import Area, Axis, Chunk, Zone
 from rsmtl.models.model import Model
-from rsmtl.predict.kernel import Partial, finish_area, run_chunk
-from rsmtl.predict.plan import Plan, plan
 from rsmtl.scene.scene import Scene
 from rsmtl.store.grid import output_geobox
 from rsmtl.store.output import Output

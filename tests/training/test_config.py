@@ -4,7 +4,7 @@ import pytest
 
 from rsmtl.errors import InputError
 from rsmtl.models import find_system, system_config
-from rsmtl.train import presets, read_config
+from rsmtl.training import presets, read_config
 
 GOOD = """
 system: urec

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from rsmtl.engine.kernel import Array, Partial, finish_chunk, run_chunk
+from rsmtl.engine.plan import Plan
 from rsmtl.errors import RunError
 from rsmtl.lattice import Area, Chunk
-from rsmtl.predict.kernel import Array, Partial, finish_chunk, run_chunk
-from rsmtl.predict.plan import Plan
 from rsmtl.store.ledger import ChunkRecord, Ledger
 from rsmtl.store.zarr import write_shard
 

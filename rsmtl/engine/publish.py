@@ -9,9 +9,9 @@ from pathlib import Path
 
 import xarray as xr
 
+from rsmtl.engine.executor import Executor
+from rsmtl.engine.plan import Plan
 from rsmtl.models.checkpoint import locate
-from rsmtl.predict.executor import Executor
-from rsmtl.predict.plan import Plan
 from rsmtl.scene.read import reduced
 from rsmtl.store.cog import write_cog
 from rsmtl.store.folder import cog_path

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from rsmtl.config import Settings
+from rsmtl.engine.cost import check_fits, cost, forward_bytes
+from rsmtl.engine.executor import SerialExecutor
+from rsmtl.engine.plan import check_sizes, choose_chunk, plan
 from rsmtl.errors import PlanError, SceneError
 from rsmtl.lattice import Lattice
-from rsmtl.predict.cost import check_fits, cost, forward_bytes
-from rsmtl.predict.executor import SerialExecutor
-from rsmtl.predict.plan import check_sizes, choose_chunk, plan
 from rsmtl.scene.scene import Storage
 from tests import fakes
 

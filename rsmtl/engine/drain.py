@@ -6,10 +6,10 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 
+from rsmtl.engine.executor import Executor
+from rsmtl.engine.jobs import Receipt, finish_job, run_job
+from rsmtl.engine.plan import Plan
 from rsmtl.lattice import Chunk
-from rsmtl.predict.executor import Executor
-from rsmtl.predict.jobs import Receipt, finish_job, run_job
-from rsmtl.predict.plan import Plan
 from rsmtl.store.ledger import Ledger
 
 AHEAD = 2

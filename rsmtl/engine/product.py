@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from rsmtl.config import Settings
+from rsmtl.engine.cost import check_fits, cost
+from rsmtl.engine.drain import Progress, drain
+from rsmtl.engine.executor import Executor, SerialExecutor
+from rsmtl.engine.network import check_device
+from rsmtl.engine.plan import Plan, plan
+from rsmtl.engine.publish import publish
 from rsmtl.models.model import Model
-from rsmtl.predict.cost import check_fits, cost
-from rsmtl.predict.drain import Progress, drain
-from rsmtl.predict.executor import Executor, SerialExecutor
-from rsmtl.predict.network import check_device
-from rsmtl.predict.plan import Plan, plan
-from rsmtl.predict.publish import publish
 from rsmtl.scene.scene import Scene
 from rsmtl.store.folder import product_folder
 from rsmtl.store.item import finished
