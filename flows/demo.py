@@ -3,14 +3,13 @@
 python -m flows.demo
 """
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from dask.system import CPU_COUNT
 
-from flows.command_line import outcome, run_command
+from flows.command_line import outcome, run_as_program
 from flows.embedded import embedded_server
 from flows.process_catalogue import CatalogueRun, process_catalogue
 from rsmtl.demo import ASSETS, MODEL, describe, make_catalogue, report
@@ -40,4 +39,4 @@ def main(
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    run_as_program(main)

@@ -6,7 +6,6 @@ Scenes run one after the other. The chunks of one scene keep all workers busy; a
 make the two faster, but it would double what lies unfinished, and suffer when the first one breaks a worker.
 """
 
-import sys
 from math import prod
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,7 +23,7 @@ from prefect.utilities.annotations import quote
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from rich.console import Console
 
-from flows.command_line import outcome, run_command
+from flows.command_line import outcome, run_as_program
 from flows.embedded import embedded_server
 from flows.scene_table import SceneRow, scene_table
 from rsmtl.cli.bar import SceneBar
@@ -225,4 +224,4 @@ def main(
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    run_as_program(main)
