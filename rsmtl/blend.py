@@ -5,7 +5,7 @@ are multiples of 2⁻²², which float32 holds exactly: the weights of all windo
 
 Floating-point addition is exact, and so free of order, as long as every term is a multiple of one step and the
 sum stays below 2²⁴ (float32) or 2⁵³ (float64) steps. Each contribution is therefore rounded to whole steps:
-2⁻²² for probabilities in float32, 2⁻⁴⁰ for continuous heads in float64. A canvas holds the sum in steps.
+2⁻²² for probabilities in float32, 2⁻³⁴ for continuous heads in float64. A canvas holds the sum in steps.
 """
 
 from collections.abc import Iterator
@@ -20,14 +20,15 @@ Kind = Literal["classes", "continuous"]
 Shape = Literal["linear", "cosine"]
 
 RAMP_STEPS = 2**11
-STEPS: dict[Kind, float] = {"classes": 2.0**22, "continuous": 2.0**40}
+STEPS: dict[Kind, float] = {"classes": 2.0**22, "continuous": 2.0**34}
 DTYPES: dict[Kind, torch.dtype] = {"classes": torch.float32, "continuous": torch.float64}
 
 SLAB_BYTES = 2**19
 """About half of the second-level cache of one core."""
 
-LIMIT = 2.0**12
-"""Continuous network values are clipped to ± this (they lie near [0, 1]), so that four of them stay exact."""
+LIMIT = 2.0**17
+"""Continuous network values are clipped to ± this, so that four of them stay exact. Most lie near [0, 1]; a model that
+takes 16-bit DN as they are stays well within."""
 
 
 def ramp(overlap_px: int, shape: Shape) -> NDArray[np.float32]:

@@ -47,7 +47,9 @@ def drain(
         Order in which chunks are run; diagonal by diagonal unless said, since chunks of a diagonal do not wait for
         one another, and most can be finished by the job that ran them. The product does not depend on it.
     """
-    state = _State(plan, Ledger(folder), order or sorted(plan.chunks, key=lambda chunk: (sum(chunk), chunk)))
+    state = _State(
+        plan, Ledger(folder, plan.run), order or sorted(plan.chunks, key=lambda chunk: (sum(chunk), chunk))
+    )
     shared = executor.share(plan)
     pending: dict[Future[Receipt], tuple[str, Chunk]] = {}
     windows_run = 0

@@ -34,9 +34,9 @@ def run_job(plan: Plan, folder: Path, chunk: Chunk) -> Receipt:
 
     What others wait for goes to the ledger in any case; the rest only if the chunk cannot be finished yet.
     """
-    ledger = Ledger(folder)
+    ledger = Ledger(folder, plan.run)
     if ledger.has_partial(chunk):
-        return Receipt()
+        return Receipt(finished=ledger.is_done(chunk))
     partial = run_chunk(plan, chunk)
     complete = all(ledger.has_partial(source) for source in plan.lattice.waits_for(chunk) - {chunk})
     ledger.write_partial(chunk, _packed(partial, only_after=complete))
@@ -70,7 +70,9 @@ def _finish(plan: Plan, folder: Path, chunk: Chunk, own: Partial) -> None:
         name = _strip_name(head, area)
         return _sums(plan, folder, source, [name])[0][name]
 
+    ledger = Ledger(folder, plan.run)
     whole = finish_chunk(plan, chunk, own.core, strip)
+    ledger.check_current()
     row, col = chunk[0] * plan.lattice.y.chunk_px, chunk[1] * plan.lattice.x.chunk_px
     checksums = {
         output.name: write_shard(
@@ -79,7 +81,7 @@ def _finish(plan: Plan, folder: Path, chunk: Chunk, own: Partial) -> None:
         for output in plan.outputs
     }
     seconds = {**own.seconds, "finish": time.perf_counter() - start}
-    Ledger(folder).mark_done(chunk, ChunkRecord(own.n_run, own.n_skipped, seconds, checksums))
+    ledger.mark_done(chunk, ChunkRecord(own.n_run, own.n_skipped, seconds, checksums))
 
 
 def _packed(partial: Partial, only_after: bool) -> dict[str, Array]:
@@ -113,7 +115,7 @@ def _sums(plan: Plan, folder: Path, chunk: Chunk, names: list[str]) -> tuple[dic
     A power cut tears a file; a worker that dies between the sums for its neighbours and its own shards leaves the
     former alone. The chunk's windows are then run again.
     """
-    ledger = Ledger(folder)
+    ledger = Ledger(folder, plan.run)
     found = ledger.read_partial(chunk, names)
     if found is not None:
         return found, 0

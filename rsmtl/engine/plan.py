@@ -1,9 +1,11 @@
 """What a run will do, fixed before anything runs: every job of a run is given this and a chunk."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
+from importlib.metadata import version
 from math import ceil, isqrt
+from typing import Any
 
 import numpy as np
 from odc.geo.geobox import GeoBox
@@ -16,11 +18,15 @@ from rsmtl.models.model import Model
 from rsmtl.models.spec import InputSpec, ModelSpec
 from rsmtl.radiometry import Radiometry
 from rsmtl.scene.align import align
-from rsmtl.scene.read import sample_values
+from rsmtl.scene.read import reduced, sample_values
 from rsmtl.scene.scene import Scene, SceneInput
+from rsmtl.store.ledger import fingerprint_digest
 from rsmtl.store.output import Output
 
 SCENE_PERCENTILES = Radiometry(kind="percentile", low=(2.0,), high=(98.0,))
+
+FINE_SAMPLE_PX = 1024
+"""Edge of the reduced scene that is sampled where the coarse sample finds nothing valid."""
 
 CHUNK_BYTES = 256 * 2**20
 """What the arrays of one chunk job may take where the chunk is chosen automatically."""
@@ -49,6 +55,30 @@ class Plan:
     def outputs_of(self, head: str) -> tuple[Output, ...]:
         """What is stored of a head."""
         return tuple(output for output in self.outputs if output.head == head)
+
+    @cached_property
+    def fingerprint(self) -> dict[str, Any]:
+        """Everything that can change a bit of the product, in parts that a message can name."""
+        return {
+            "model": self.model.sha256,
+            "spec": self.model.spec.model_dump(mode="json"),
+            "settings": self.settings.model_dump(mode="json"),
+            "inputs": {
+                name: {
+                    "alignment": found.alignment,
+                    "bands": list(found.bands),
+                    "radiometry": self.radiometry[name].model_dump(mode="json"),
+                }
+                for name, found in self.scene.inputs.items()
+            },
+            "sources": [asdict(source) for source in self.scene.sources],
+            "rsmtl": version("rsmtl"),
+        }
+
+    @cached_property
+    def run(self) -> str:
+        """Digest of the fingerprint: the name of the run in ledger and item."""
+        return fingerprint_digest(self.fingerprint)
 
     @cached_property
     def chunks(self) -> tuple[tuple[int, int], ...]:
@@ -129,4 +159,7 @@ def _fit(spec: InputSpec, found: SceneInput, settings: Settings) -> Radiometry:
     wanted = SCENE_PERCENTILES if settings.radiometry == "scene" else spec.radiometry
     if wanted.kind == "fixed":
         return wanted
-    return wanted.fit(sample_values(found))
+    sample = sample_values(found)
+    if not np.isfinite(sample).all(axis=0).any():  # what is valid may lie between the blocks of the sample
+        sample = reduced(found, FINE_SAMPLE_PX).reshape(len(found.bands), -1)
+    return wanted.fit(sample)

@@ -2,24 +2,22 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from rsmtl.config import Settings
 from rsmtl.engine.cost import check_fits, cost
 from rsmtl.engine.drain import Progress, drain
 from rsmtl.engine.executor import Executor, SerialExecutor
 from rsmtl.engine.network import check_device
-from rsmtl.engine.plan import Plan, plan
+from rsmtl.engine.plan import plan
 from rsmtl.engine.publish import publish
 from rsmtl.models.model import Model
 from rsmtl.scene.scene import Scene
 from rsmtl.store.folder import product_folder
 from rsmtl.store.item import finished
-from rsmtl.store.ledger import Ledger, fingerprint_digest
+from rsmtl.store.ledger import Ledger
 from rsmtl.store.zarr import create_store
 
 
@@ -78,37 +76,16 @@ def write(
     executor = executor or SerialExecutor()
     check_fits(cost(made), executor)
     folder = product_folder(out, scene.id)
-    fingerprint = fingerprint_of(made)
-    digest = fingerprint_digest(fingerprint)
-    if finished(folder) == digest and not overwrite:
+    if finished(folder) == made.run and not overwrite:
         return _summary(folder, True, 0, clock)
     executor.submit(check_device, made.settings.device).result()
     ledger = Ledger(folder)
-    ledger.open(fingerprint, resume=resume, overwrite=overwrite)
+    ledger.open(made.fingerprint, resume=resume, overwrite=overwrite)
     create_store(folder, made.outputs, made.geobox, made.lattice.y.chunk_px)
     progress = drain(made, folder, executor, on_progress)
-    publish(made, folder, digest, executor, started)
+    publish(made, folder, executor, started)
     ledger.close()
     return _summary(folder, False, progress.windows_run, clock)
-
-
-def fingerprint_of(made: Plan) -> dict[str, Any]:
-    """Everything that can change a bit of the product, in parts that a message can name."""
-    return {
-        "model": made.model.sha256,
-        "spec": made.model.spec.model_dump(mode="json"),
-        "settings": made.settings.model_dump(mode="json"),
-        "inputs": {
-            name: {
-                "alignment": found.alignment,
-                "bands": list(found.bands),
-                "radiometry": made.radiometry[name].model_dump(mode="json"),
-            }
-            for name, found in made.scene.inputs.items()
-        },
-        "sources": [asdict(source) for source in made.scene.sources],
-        "rsmtl": version("rsmtl"),
-    }
 
 
 def _summary(folder: Path, reused: bool, windows_run: int, clock: float) -> Product:

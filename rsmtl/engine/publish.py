@@ -23,7 +23,7 @@ from rsmtl.store.quicklook import EDGE_PX, write_quicklook
 from rsmtl.store.zarr import open_product
 
 
-def publish(plan: Plan, folder: Path, fingerprint: str, executor: Executor, started: datetime) -> None:
+def publish(plan: Plan, folder: Path, executor: Executor, started: datetime) -> None:
     """Write everything of a product but its pixels; `item.json` comes last, and only if all the rest stands.
 
     Raises
@@ -31,10 +31,11 @@ def publish(plan: Plan, folder: Path, fingerprint: str, executor: Executor, star
     RunError
         If something cannot be written.
     """
+    Ledger(folder, plan.run).check_current()
     jobs: list[Future[float]] = [executor.submit(cog_job, folder, output) for output in plan.outputs]
     seconds = {"cog": sum(job.result() for job in jobs)}
     seconds["quicklook"] = executor.submit(quicklook_job, executor.share(plan), folder).result()
-    run = _run(plan, folder, fingerprint, seconds, started)
+    run = _run(plan, folder, seconds, started)
     write_run(folder, run)
     write_item(folder, run, plan.outputs, plan.geobox, plan.scene.properties)
 
@@ -67,7 +68,7 @@ def _stored(folder: Path, name: str) -> xr.DataArray:
     return next(group[name] for group in open_product(folder).values() if name in group)
 
 
-def _run(plan: Plan, folder: Path, fingerprint: str, seconds: dict[str, float], started: datetime) -> Run:
+def _run(plan: Plan, folder: Path, seconds: dict[str, float], started: datetime) -> Run:
     """Gather the record of the run; counts and seconds are those of all calls that made the product."""
     records = Ledger(folder).done().values()
     total: Counter[str] = Counter()
@@ -79,7 +80,7 @@ def _run(plan: Plan, folder: Path, fingerprint: str, seconds: dict[str, float], 
         scene_id=plan.scene.id,
         opened_with=dict(plan.scene.opened_with),
         derived_from=plan.scene.item_href,
-        fingerprint=fingerprint,
+        fingerprint=plan.run,
         model_source=model.source,
         model_href=str(locate(model.source)) if model.source else "",
         model_sha256=model.sha256,

@@ -125,13 +125,14 @@ def cog_path(folder: Path, output_name: str) -> Path:
 def remove_product(folder: Path) -> None:
     """Remove what a run leaves in its folder, and nothing else.
 
-    The item goes first, so that no half product passes for a whole one, and the fingerprint last: as long as
+    The item goes first, so that no half product passes for a whole one; the marks of finished chunks before their
+    pixels, so that none is taken for finished when it is gone; and the fingerprint last: as long as
     it stands the folder is known to be ours, should this be interrupted.
     """
     ledger = folder / LEDGER_NAME
     cogs = [cog_path(folder, array.parent.name) for array in (folder / STORE_NAME).glob("*/*/zarr.json")]
     names = (ITEM_NAME, PROVENANCE_NAME, QUICKLOOK_NAME)
-    parts = (folder / STORE_NAME, ledger / "chunks", ledger / "partials", ledger)
+    parts = (ledger / "chunks", ledger / "partials", folder / STORE_NAME, ledger)
     for path in (*(folder / name for name in names), *cogs, *parts):
         _remove(path)
 

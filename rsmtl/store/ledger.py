@@ -4,7 +4,7 @@ It is files in the product's folder, each written whole or not at all, so that a
 
 - `ledger/fingerprint.json`: named parts of everything that can change a bit of the product;
 - `ledger/chunks/<row>-<col>.json`: one mark per finished chunk, written after its shards are on the disk;
-- `ledger/partials/<row>-<col>.npz`: a chunk's weighted sums until its neighbours have taken them.
+- `ledger/partials/<run>/<row>-<col>.npz`: a chunk's weighted sums until its neighbours have taken them.
 """
 
 import hashlib
@@ -20,11 +20,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rsmtl.errors import ResumeError
+from rsmtl.errors import ResumeError, RunError
 from rsmtl.store.folder import (
     FINGERPRINT_NAME,
     ITEM_NAME,
     LEDGER_NAME,
+    STORE_NAME,
     disk_errors,
     is_part,
     remove_product,
@@ -60,8 +61,10 @@ def fingerprint_digest(fingerprint: Mapping[str, Any]) -> str:
 class Ledger:
     """The ledger in a product's folder; any number of processes may use it, each for chunks of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, run: str = "") -> None:
         self.folder = folder
+        self._run = run
+        """Digest of the fingerprint of the run that a job belongs to. Its sums lie apart from those of other runs."""
         self._root = folder / LEDGER_NAME
 
     def open(self, fingerprint: Mapping[str, Any], *, resume: bool = False, overwrite: bool = False) -> None:
@@ -88,6 +91,8 @@ class Ledger:
             if overwrite and (self._root / FINGERPRINT_NAME).exists():
                 remove_product(self.folder)
             self._check(fingerprint, resume)
+            if not (self.folder / STORE_NAME).exists():  # marks of chunks that are gone
+                shutil.rmtree(self._root / "chunks", ignore_errors=True)
             for name in ("chunks", "partials"):
                 (self._root / name).mkdir(parents=True, exist_ok=True)
                 sweep(self._root / name)
@@ -102,6 +107,21 @@ class Ledger:
     def mark_done(self, chunk: ChunkIndex, record: ChunkRecord) -> None:
         """Say that a chunk is finished; only after its shards are written."""
         _write_json(self._mark(chunk), asdict(record))
+
+    def check_current(self) -> None:
+        """Refuse to go on if another run has taken over the folder, as a late job of an interrupted run may find.
+
+        Raises
+        ------
+        RunError
+            If the fingerprint in the folder is not that of this run.
+        """
+        if fingerprint_digest(self.fingerprint() or {}) != self._run:
+            raise RunError(f"another run has taken over {self.folder}: nothing more of this one is written")
+
+    def is_done(self, chunk: ChunkIndex) -> bool:
+        """Whether a chunk is finished."""
+        return _read_record(self._mark(chunk)) is not None
 
     def done(self) -> dict[ChunkIndex, ChunkRecord]:
         """Return the finished chunks; a mark that cannot be read counts as absent."""
@@ -184,7 +204,7 @@ class Ledger:
         return self._root / "chunks" / f"{chunk[0]}-{chunk[1]}.json"
 
     def _partial(self, chunk: ChunkIndex) -> Path:
-        return self._root / "partials" / f"{chunk[0]}-{chunk[1]}.npz"
+        return self._root / "partials" / self._run[:16] / f"{chunk[0]}-{chunk[1]}.npz"
 
 
 def _differences(standing: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[str]:

@@ -107,7 +107,7 @@ def _median(costs: list[Cost]) -> Cost:
 def _run(made: Plan, executor: ClusterExecutor) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "product"
-        Ledger(folder).open({})
+        Ledger(folder).open(made.fingerprint)
         create_store(folder, made.outputs, made.geobox, made.lattice.y.chunk_px)
         drain(made, folder, executor, lambda _: None)
 

@@ -213,6 +213,13 @@ def test_one_nan_costs_one_pixel_of_a_class_map() -> None:
     assert np.argwhere(np.isnan(lazy.reconstruction.values)).tolist() == [[band, 80, 90] for band in range(3)]
 
 
+def test_raw_16_bit_values_need_no_radiometry() -> None:
+    values = np.random.default_rng(0).integers(1, 65536, (1, 90, 90)).astype(np.float32)
+    scene = fakes.make_scene(values, Storage("uint16", nodata=0))
+    got = predict(scene, fakes.identity(), Settings(window=32, overlap=8)).same.compute(scheduler="threads")
+    assert (got.values == values[0]).all()
+
+
 def test_a_value_that_would_equal_the_sentinel_moves_by_one() -> None:
     values = np.zeros((1, 20, 20), dtype=np.float32)
     values[0, 3, 4] = np.nan

@@ -132,3 +132,13 @@ def test_outputs_say_how_their_numbers_are_stored() -> None:
         (-0.1,),
     )
     assert rebuilt.scale == Fraction(1)
+
+
+def test_percentiles_are_found_where_the_valid_pixels_lie_between_the_blocks_of_the_sample() -> None:
+    values = np.full((1, 4096, 4096), np.nan, dtype=np.float32)
+    values[0, 80:560, 80:560] = 5000 + fakes.textured((480, 480)) * 3000
+    made = plan(
+        fakes.make_scene(values), fakes.identity(), Settings(window=64, overlap=16, radiometry="scene")
+    )
+    (low,), (high,) = made.radiometry["image"].low, made.radiometry["image"].high
+    assert 5000 < low < 6000 < high < 8000

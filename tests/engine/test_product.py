@@ -19,14 +19,16 @@ from rsmtl.config import Settings
 from rsmtl.dispatch import ClusterExecutor, local_cluster, threads
 from rsmtl.engine.drain import Progress, drain
 from rsmtl.engine.executor import SerialExecutor
+from rsmtl.engine.jobs import finish_job
 from rsmtl.engine.lazy import predict
 from rsmtl.engine.plan import plan
 from rsmtl.engine.product import write
-from rsmtl.errors import PlanError, ResumeError
+from rsmtl.errors import PlanError, ResumeError, RunError
 from rsmtl.lattice import Lattice
 from rsmtl.models.checkpoint import load_model
 from rsmtl.scene.open import open_scene
 from rsmtl.scene.scene import Scene
+from rsmtl.store import folder as store_folder
 from rsmtl.store.ledger import Ledger
 from rsmtl.store.zarr import create_store, open_product
 from tests import fakes
@@ -94,13 +96,13 @@ def test_the_bits_do_not_depend_on_the_order_of_chunks(scene, model, undisturbed
     made = plan(scene, model, SETTINGS)
     for seed in range(3):
         folder = tmp_path / str(seed)
-        Ledger(folder).open({})
+        Ledger(folder).open(made.fingerprint)
         create_store(folder, made.outputs, made.geobox, made.lattice.y.chunk_px)
         order = random.Random(seed).sample(made.chunks, len(made.chunks))
         with threads(3) as executor:
             drain(made, folder, executor, lambda _: None, order)
         assert digest(folder) == undisturbed[0]
-        assert not list((folder / "ledger" / "partials").iterdir())
+        assert not list((folder / "ledger" / "partials").rglob("*.npz"))
 
 
 def test_the_lazy_dataset_and_the_stored_product_agree(scene, model, tmp_path: Path) -> None:
@@ -223,7 +225,7 @@ def test_a_run_killed_as_a_whole_is_resumed(scene, model, model_path, undisturbe
 def test_a_torn_file_of_sums_is_computed_again(scene, model, undisturbed, tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
         write(scene, model, tmp_path, SETTINGS, on_progress=interrupt_after(4))
-    torn = sorted((tmp_path / scene.id / "ledger" / "partials").iterdir())
+    torn = sorted((tmp_path / scene.id / "ledger" / "partials").rglob("*.npz"))
     assert torn
     for file in torn:
         content = bytearray(file.read_bytes())
@@ -240,3 +242,38 @@ def test_a_plan_that_cannot_fit_is_refused_before_anything_is_written(scene, mod
     with pytest.raises(PlanError, match=r"one job is projected to need .* MiB and a worker has 1 MiB"):
         write(scene, model, tmp_path, SETTINGS, executor=Tiny())
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_killed_while_it_removes_the_old_product_starts_anew(
+    scene, model, tmp_path, monkeypatch
+) -> None:
+    product = write(scene, model, tmp_path, SETTINGS)
+    remove = store_folder._remove
+
+    def die_after_the_store(path: Path) -> None:
+        remove(path)
+        if path.name == "product.zarr":
+            raise Interrupted
+
+    monkeypatch.setattr(store_folder, "_remove", die_after_the_store)
+    with pytest.raises(Interrupted):
+        write(scene, model, tmp_path, SETTINGS, overwrite=True)
+    monkeypatch.undo()
+    again = write(scene, model, tmp_path, SETTINGS, resume=True)
+    assert again.windows_run == product.windows_run
+
+
+def test_a_late_job_of_an_interrupted_run_leaves_the_next_run_alone(scene, model, tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        write(scene, model, tmp_path, SETTINGS, on_progress=interrupt_after(2))
+    late = plan(scene, model, SETTINGS)
+    other = fakes.random_urec(seed=1, high=2047)
+    expected = digest(write(scene, other, tmp_path / "other", SETTINGS).folder)
+    folder = tmp_path / scene.id
+    with pytest.raises(Interrupted):
+        write(scene, other, tmp_path, SETTINGS, overwrite=True, on_progress=interrupt_after(2))
+    chunk = (3, 3)
+    with pytest.raises(RunError, match="another run has taken over"):
+        finish_job(late, folder, chunk)
+    write(scene, other, tmp_path, SETTINGS, resume=True)
+    assert digest(folder) == expected
