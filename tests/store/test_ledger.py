@@ -52,6 +52,7 @@ def test_the_digest_depends_on_values_not_on_order() -> None:
 
 
 def test_the_same_run_is_taken_up_only_if_asked(ledger: Ledger) -> None:
+    (ledger.folder / "product.zarr").mkdir()
     ledger.mark_done((0, 3), RECORD)
     with pytest.raises(ResumeError) as refused:
         Ledger(ledger.folder).open(FINGERPRINT)
@@ -61,6 +62,18 @@ def test_the_same_run_is_taken_up_only_if_asked(ledger: Ledger) -> None:
     again = Ledger(ledger.folder)
     again.open(FINGERPRINT, resume=True)
     assert again.done() == {(0, 3): RECORD}
+
+
+def test_marks_without_a_store_are_forgotten(ledger: Ledger) -> None:
+    ledger.mark_done((0, 3), RECORD)
+    ledger.open(FINGERPRINT, resume=True)
+    assert ledger.done() == {}
+
+
+def test_a_late_job_learns_that_another_run_has_taken_over(ledger: Ledger) -> None:
+    Ledger(ledger.folder, fingerprint_digest(FINGERPRINT)).check_current()
+    with pytest.raises(RunError, match="another run has taken over"):
+        Ledger(ledger.folder, "other").check_current()
 
 
 def test_a_finished_product_is_called_so(ledger: Ledger) -> None:
