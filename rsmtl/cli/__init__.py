@@ -15,6 +15,7 @@ import typer
 
 from rsmtl import __version__
 from rsmtl.cli.demo import demo
+from rsmtl.cli.interrupt import end_in_bounded_time
 from rsmtl.cli.models import models
 from rsmtl.cli.plan import plan
 from rsmtl.cli.predict import predict
@@ -78,9 +79,9 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(
-                errors="backslashreplace"
-            )  # a file name may be no text that a terminal can show
+            stream.reconfigure(errors="backslashreplace")  # a file's name may be no text
+    if arguments is None:
+        end_in_bounded_time()
     with quiet():
         status = _run(words)
     if status == INTERRUPTED and arguments is None:

@@ -24,9 +24,9 @@ def models(as_json: JsonOption = False) -> int:
         scores = read_card(name).training.get("test") or {}
         shipped.append({**_told(name, model.spec, model.module), "mean_iou_test": scores.get("mean_iou")})
     systems = [{**_published(system), "summary": system.summary} for system in SYSTEMS.values()]
-    report.show(_table("Models", "Model", shipped))
+    report.show(_table("Models", "Model", shipped, {"Mean IoU": "mean_iou_test"}))
     report.show("")
-    report.show(_table("Systems", "System", systems))
+    report.show(_table("Systems, in their published size", "System", systems, {}))
     return report.close(models=shipped, systems=systems)
 
 
@@ -67,8 +67,8 @@ def _head(spec: "HeadSpec") -> dict[str, Any]:
     }
 
 
-def _table(title: str, heading: str, rows: list[dict[str, Any]]) -> Table:
-    table = plain_table(heading, "Inputs", "Heads", figures=("Parameters",), title=title)
+def _table(title: str, heading: str, rows: list[dict[str, Any]], scores: dict[str, str]) -> Table:
+    table = plain_table(heading, "Inputs", "Heads", figures=("Parameters", *scores), title=title)
     for row in rows:
         table.add_row(
             row["name"],
@@ -78,6 +78,7 @@ def _table(title: str, heading: str, rows: list[dict[str, Any]]) -> Table:
                 for h in row["heads"]
             ),
             f"{row['parameters']:,}",
+            *("–" if row[key] is None else f"{row[key]:.3f}" for key in scores.values()),
         )
     return table
 

@@ -21,6 +21,7 @@ def test_all_models_that_come_with_the_package(call: Call) -> None:
     for name, model in found.items():
         parameters = sum(p.numel() for p in load_model(name).module.parameters())
         assert model["parameters"] == parameters
+        assert 0.3 < model["mean_iou_test"] < 1
 
 
 @pytest.mark.parametrize("columns", ["80", "120"])
