@@ -1,6 +1,7 @@
 """Which arrays a product holds, and how their numbers are stored."""
 
 from colorsys import hsv_to_rgb
+from typing import Any
 
 import numpy as np
 
@@ -85,6 +86,12 @@ def _nodata(storage: Storage) -> float | None:
     dtype = np.dtype(storage.dtype)
     if dtype.kind == "f":
         return float("nan")
-    if storage.nodata is not None:
+    if storage.nodata is not None and _holds(dtype, storage.nodata):
         return storage.nodata
     return float(np.iinfo(dtype).min) if storage.masked else None
+
+
+def _holds(dtype: np.dtype[Any], number: float) -> bool:
+    """Whether an integer type can store a number; catalogues name sentinels that their files cannot hold."""
+    limits = np.iinfo(dtype)
+    return float(number).is_integer() and limits.min <= number <= limits.max

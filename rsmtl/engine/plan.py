@@ -8,6 +8,7 @@ from math import ceil, isqrt
 from typing import Any
 
 import numpy as np
+from dask.base import tokenize
 from odc.geo.geobox import GeoBox
 
 from rsmtl.blend import DTYPES
@@ -67,12 +68,16 @@ class Plan:
                 name: {
                     "alignment": found.alignment,
                     "bands": list(found.bands),
+                    "shape": list(found.geobox.shape),
+                    "transform": list(found.geobox.affine)[:6],
+                    "storage": asdict(found.storage),
                     "radiometry": self.radiometry[name].model_dump(mode="json"),
                 }
                 for name, found in self.scene.inputs.items()
             },
             "sources": [asdict(source) for source in self.scene.sources],
-            "rsmtl": version("rsmtl"),
+            "pixels": "" if self.scene.sources else tokenize(self.scene),
+            "software": {name: version(name) for name in ("rsmtl", "torch", "numpy", "rasterio", "odc-geo")},
         }
 
     @cached_property

@@ -24,7 +24,7 @@ class Model:
     @classmethod
     def from_module(cls, module: nn.Module, spec: ModelSpec) -> "Model":
         """Wrap a module of one's own."""
-        digest = hashlib.sha256(spec.model_dump_json().encode())
+        digest = hashlib.sha256(f"{spec.model_dump_json()}{type(module).__qualname__}{module!r}".encode())
         for name, tensor in sorted(module.state_dict().items()):
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
