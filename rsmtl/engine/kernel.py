@@ -138,8 +138,9 @@ def _add_window(
     rows, cols = _in_region((window.y, window.x), region, head.scale)
     target = canvas[:, rows, cols]  # shorter than the window where it reaches past the scene
     height, width = target.shape[1:]
-    edges, look = _edges(plan.lattice, window), (plan.settings.blend, head.kind, canvas.device)
-    weights = _window_weights(plan.lattice, head.scale, *edges, *look)
+    sizes = int(window.y.size * head.scale), int(plan.lattice.overlap * head.scale)
+    look = plan.settings.blend, head.kind, canvas.device
+    weights = _window_weights(*sizes, *_edges(plan.lattice, window), *look)
     blend.add(target, values[:, :height, :width], weights[:height, :width], head.kind)
 
 
@@ -153,10 +154,10 @@ def _edges(lattice: Lattice, window: Window) -> tuple[bool, bool, bool, bool]:
     )
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=32)
 def _window_weights(
-    lattice: Lattice,
-    scale: Fraction,
+    window_px: int,
+    overlap_px: int,
     top: bool,
     bottom: bool,
     left: bool,
@@ -165,7 +166,6 @@ def _window_weights(
     kind: blend.Kind,
     device: torch.device,
 ) -> Tensor:
-    window_px, overlap_px = int(lattice.window * scale), int(lattice.overlap * scale)
     y = blend.axis_weights(window_px, overlap_px, top, bottom, shape)
     x = blend.axis_weights(window_px, overlap_px, left, right, shape)
     return blend.in_steps(y[:, None] * x[None, :], kind).to(device)
