@@ -41,11 +41,15 @@ def ramp(overlap_px: int, shape: Shape) -> NDArray[np.float32]:
 
 
 def axis_weights(
-    window_px: int, overlap_px: int, first: bool, last: bool, shape: Shape
+    window_px: int, overlap_px: int, margin_px: int, first: bool, last: bool, shape: Shape
 ) -> NDArray[np.float32]:
-    """Return a window's weights along one axis, `(window_px,)`: no ramp at the scene's `first` and `last` edge."""
+    """Return a window's weights along one axis, `(window_px,)`: no ramp at the scene's `first` and `last` edge.
+
+    `margin_px` at the ends of an overlap belong to one of its two windows alone; the ramp lies between them.
+    """
     weights = np.ones(window_px, dtype=np.float32)
-    rising = ramp(overlap_px, shape)
+    alone = np.zeros(margin_px, dtype=np.float32)
+    rising = np.concatenate([alone, ramp(overlap_px - 2 * margin_px, shape), 1 - alone])
     if not first:
         weights[:overlap_px] = rising
     if not last:

@@ -21,6 +21,9 @@ class Settings(BaseModel):
     """Windows per forward pass; the last batch of a chunk is padded to this."""
     blend: Literal["linear", "cosine"] = "linear"
     """Shape of the ramp over the overlap."""
+    tta: Literal["none", "rotations", "dihedral"] = "none"
+    """Test-time augmentation: average each window's activated outputs over its four rotations, or over all eight
+    symmetries of the square (dihedral), before blending. Costs as many forward passes."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Number format of the forward pass. Blending is exact in either."""
     device: Literal["cpu", "cuda"] = "cpu"

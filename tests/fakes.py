@@ -191,7 +191,7 @@ def _random_urec(width: int, channels: int, seed: int, high: float) -> tuple[Mod
         module.segmentation_head.weight *= 8
         for step in range(20):
             module(torch.from_numpy(textured((2, channels, 128, 128), seed=step)))
-    spec = urec_spec(config, bands=(), classes=(), radiometry=Radiometry(high=(high,)))
+    spec = urec_spec(config, bands={}, classes=(), radiometry={"image": Radiometry(high=(high,))})
     return spec, module.eval()
 
 

@@ -15,11 +15,22 @@ shapes = st.sampled_from(["linear", "cosine"])
 @given(st.integers(2, 64), st.data(), shapes)
 def test_the_weights_of_all_windows_sum_to_exactly_one(window: int, data: st.DataObject, shape) -> None:
     axis = Axis(data.draw(st.integers(1, 400)), window, data.draw(st.integers(0, window // 2)), 1)
+    margin = data.draw(st.integers(0, axis.overlap // 2))
     total = np.zeros(axis.n_windows * axis.stride + axis.overlap, dtype=np.float32)
     for index in range(axis.n_windows):
         first, last = index == 0, index == axis.n_windows - 1
-        total[axis.window_span(index).slice] += blend.axis_weights(window, axis.overlap, first, last, shape)
+        total[axis.window_span(index).slice] += blend.axis_weights(
+            window, axis.overlap, margin, first, last, shape
+        )
     assert (total[: axis.length] == 1).all()
+
+
+def test_a_margin_belongs_to_the_other_window_alone() -> None:
+    assert blend.axis_weights(12, 6, 2, False, False, "linear").tolist() == [
+        *(0, 0, 0.25, 0.75, 1, 1),
+        *(1, 1, 0.75, 0.25, 0, 0),
+    ]
+    assert blend.axis_weights(8, 4, 2, False, True, "linear").tolist() == [0, 0, 1, 1, 1, 1, 1, 1]
 
 
 @given(st.integers(1, 4096), shapes)

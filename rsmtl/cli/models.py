@@ -34,12 +34,10 @@ def _published(system: "System") -> dict[str, Any]:
     """Describe a system in its default size, without giving it memory."""
     import torch
 
-    from rsmtl.radiometry import Radiometry
-
     config = system.config()
     with torch.device("meta"):
         module = system.build(config)
-    return _told(system.name, system.make_spec(config, bands=(), classes=(), radiometry=Radiometry()), module)
+    return _told(system.name, system.make_spec(config, bands={}, classes=(), radiometry={}), module)
 
 
 def _told(name: str, spec: "ModelSpec", module: "nn.Module") -> dict[str, Any]:

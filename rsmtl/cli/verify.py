@@ -1,7 +1,7 @@
 """`rsmtl verify`: compare what stands in a product with what its model gives."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -10,6 +10,9 @@ from rich.text import Text
 from rsmtl.cli.options import JsonOption
 from rsmtl.cli.report import Report, plain_table
 from rsmtl.errors import InputError, RsmtlError, RunError
+
+if TYPE_CHECKING:
+    from rsmtl.engine.verify import Verification
 
 
 def verify(
@@ -25,9 +28,9 @@ def verify(
     seed: Annotated[int, typer.Option(metavar="N", help="Decides which chunks.")] = 0,
     as_json: JsonOption = False,
 ) -> int:
-    """Compute some chunks of a product again, in this process, and compare them bit by bit.
+    """Check a product's files, and compute some of its chunks again, in this process, to compare them bit by bit.
 
-    Exit status 1 if a chunk differs.
+    Exit status 1 if a file or a chunk differs.
     """
     from rsmtl.engine.verify import verify as check
 
@@ -43,10 +46,12 @@ def verify(
                     "n_chunks": found.n_chunks,
                     "checked": found.checked,
                     "differing": found.differing,
+                    "damaged": found.damaged,
+                    "changed_inputs": found.changed_inputs,
                 }
             )
-            if found.differing:
-                raise RunError(_difference(found.differing))
+            if found.differing or found.damaged:
+                raise RunError(_difference(found))
         except RsmtlError as error:
             report.fail(folder.name, error)
     if results:
@@ -66,12 +71,20 @@ def _products(out: Path) -> list[Path]:
     return found
 
 
-def _difference(differing: tuple[tuple[tuple[int, int], str], ...]) -> str:
-    (row, col), output = differing[0]
-    more = f", and {len(differing) - 1} more differences" if len(differing) > 1 else ""
+def _difference(found: "Verification") -> str:
+    if not found.differing:
+        return (
+            f"{', '.join(found.damaged)} changed after the product was made (checksums differ), or went missing, while "
+            "the store is as the model gives it: make the product anew with --overwrite"
+        )
+    (row, col), output = found.differing[0]
+    more = f", and {len(found.differing) - 1} more differences" if len(found.differing) > 1 else ""
+    why = "the product was changed after it was made, or made by another version of torch"
+    if found.changed_inputs:
+        why = f"the input {found.changed_inputs[0]} was changed after the product was made"
     return (
-        f"what is stored of {output!r} in chunk ({row}, {col}) is not what the model gives{more}: the product was "
-        "changed after it was made, or made by another version of torch; make it anew with --overwrite"
+        f"what is stored of {output!r} in chunk ({row}, {col}) is not what the model gives{more}: {why}; "
+        "make it anew with --overwrite"
     )
 
 
@@ -81,7 +94,9 @@ def _table(results: list[dict[str, Any]]) -> Table:
         n_differing = len({chunk for chunk, _ in found["differing"]})
         table.add_row(
             Path(found["folder"]).name,
-            Text("differs", style="red") if n_differing else Text("equal bit by bit", style="green"),
+            Text("differs", style="red")
+            if n_differing or found["damaged"]
+            else Text("equal bit by bit", style="green"),
             f"{found['n_chunks']:,}",
             f"{len(found['checked']):,}",
             f"{n_differing:,}",

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from rsmtl.losses import IGNORE
 from rsmtl.models.spec import ClassSpec
 from rsmtl.radiometry import Radiometry
+from rsmtl.symmetry import GROUPS
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ class Patches(Dataset[dict[str, Tensor]]):
         image = torch.from_numpy(scene.radiometry.to_network(scene.image[:, y, x].astype(np.float32)))
         labels = torch.from_numpy(scene.labels[y, x].astype(np.int64))
         image, labels = _resize(image, labels, self.sampling.patch_px)
-        image, labels = _turn(image, labels, int(rng.integers(8)))
+        element = GROUPS["dihedral"][int(rng.integers(8))]
+        image, labels = element.apply(image).contiguous(), element.apply(labels).contiguous()
         return {"image": _jitter(rng, image, self.sampling.jitter), "segmentation": labels}
 
 
@@ -121,14 +123,6 @@ def _resize(image: Tensor, labels: Tensor, size_px: int) -> tuple[Tensor, Tensor
     image = F.interpolate(image[None], size, mode="bilinear", align_corners=False, antialias=True)[0]
     nearest = F.interpolate(labels[None, None].float(), size, mode="nearest-exact")[0, 0]
     return image, nearest.long()
-
-
-def _turn(image: Tensor, labels: Tensor, element: int) -> tuple[Tensor, Tensor]:
-    """Apply one of the eight turns and mirrorings of the square to both."""
-    turns, mirror = element % 4, element >= 4
-    turned = [torch.rot90(t, turns, dims=(-2, -1)) for t in (image, labels)]
-    image, labels = (t.flip(-1) if mirror else t for t in turned)
-    return image.contiguous(), labels.contiguous()
 
 
 def _jitter(rng: np.random.Generator, image: Tensor, amount: float) -> Tensor:

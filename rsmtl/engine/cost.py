@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from rsmtl.blend import DTYPES
 from rsmtl.engine.executor import Executor
+from rsmtl.engine.network import call
 from rsmtl.engine.plan import Plan, region_bytes_per_px
 from rsmtl.errors import PlanError
 
@@ -95,13 +96,24 @@ def _worker_bytes(plan: Plan, region_px: int) -> int:
 
 
 def forward_bytes(plan: Plan) -> int:
-    """Peak bytes of the tensors alive during one forward pass, found without computing it."""
+    """Peak bytes of the tensors alive during one forward pass.
+
+    Found on tensors that have shapes but no numbers. A module that decides by numbers, or has operators that know no
+    such tensors, is run once for real.
+    """
+    try:
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            return _watched_bytes(plan)
+    except Exception:
+        return _watched_bytes(plan)
+
+
+def _watched_bytes(plan: Plan) -> int:
     settings = plan.settings
-    with FakeTensorMode(allow_non_fake_inputs=True), torch.inference_mode(), _Alive() as alive:
-        edges = [(i.channels, int(settings.window * i.scale)) for i in plan.model.spec.inputs]
-        inputs = [torch.empty(settings.batch, channels, edge, edge) for channels, edge in edges]
-        with torch.autocast("cpu", torch.bfloat16, enabled=settings.precision == "bf16"):
-            plan.model.module(*inputs)
+    sizes = [(i.channels, int(settings.window * i.scale)) for i in plan.model.spec.inputs]
+    with torch.inference_mode(), _Alive() as alive:
+        inputs = [torch.zeros(settings.batch, channels, edge, edge) for channels, edge in sizes]
+        call(plan.model.module, inputs, plan.model.spec, settings)
     return int(alive.peak_bytes)
 
 

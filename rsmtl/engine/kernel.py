@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -138,10 +139,18 @@ def _add_window(
     rows, cols = _in_region((window.y, window.x), region, head.scale)
     target = canvas[:, rows, cols]  # shorter than the window where it reaches past the scene
     height, width = target.shape[1:]
-    sizes = int(window.y.size * head.scale), int(plan.lattice.overlap * head.scale)
+    sizes = _scaled_sizes(plan, head.scale)
     look = plan.settings.blend, head.kind, canvas.device
     weights = _window_weights(*sizes, *_edges(plan.lattice, window), *look)
     blend.add(target, values[:, :height, :width], weights[:height, :width], head.kind)
+
+
+def _scaled_sizes(plan: Plan, scale: Fraction) -> tuple[int, int, int]:
+    """Window, overlap and margin on a head's grid; a margin that ends within a pixel takes the whole pixel."""
+    window, overlap, margin = (
+        px * scale for px in (plan.lattice.window, plan.lattice.overlap, plan.model.spec.margin)
+    )
+    return int(window), int(overlap), ceil(margin)
 
 
 def _edges(lattice: Lattice, window: Window) -> tuple[bool, bool, bool, bool]:
@@ -158,6 +167,7 @@ def _edges(lattice: Lattice, window: Window) -> tuple[bool, bool, bool, bool]:
 def _window_weights(
     window_px: int,
     overlap_px: int,
+    margin_px: int,
     top: bool,
     bottom: bool,
     left: bool,
@@ -166,8 +176,8 @@ def _window_weights(
     kind: blend.Kind,
     device: torch.device,
 ) -> Tensor:
-    y = blend.axis_weights(window_px, overlap_px, top, bottom, shape)
-    x = blend.axis_weights(window_px, overlap_px, left, right, shape)
+    y = blend.axis_weights(window_px, overlap_px, margin_px, top, bottom, shape)
+    x = blend.axis_weights(window_px, overlap_px, margin_px, left, right, shape)
     return blend.in_steps(y[:, None] * x[None, :], kind).to(device)
 
 

@@ -45,7 +45,7 @@ def predict(scene: Scene, model: Model, settings: Settings | None = None) -> xr.
     xarray.Dataset
         One Dask-backed variable per output, `(y, x)` for class maps and confidences, `(<name>_band, y, x)` for
         the rest, in stored values, georeferenced. Outputs whose scale is not 1 have dimensions of their own,
-        such as `y_x4` and `x_x4`.
+        such as `y_x4` and `x_x4`, or `y_x1of4` and `x_x1of4`.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def predict(scene: Scene, model: Model, settings: Settings | None = None) -> xr.
 
 def _georeferenced(array: da.Array, output: Output, reference: GeoBox) -> xr.DataArray:
     """Coordinates, CRS and attributes around an array `(band, y, x)`; a single band loses its dimension."""
-    suffix = "" if output.scale == 1 else f"_x{output.scale}"
+    suffix = "" if output.scale == 1 else "_x" + str(output.scale).replace("/", "of")
     y, x = f"y{suffix}", f"x{suffix}"
     coords: dict[Hashable, Any] = dict(
         xr_coords(output_geobox(reference, output), "spatial_ref", dims=(y, x))

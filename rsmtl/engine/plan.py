@@ -14,6 +14,7 @@ from odc.geo.geobox import GeoBox
 from rsmtl.blend import DTYPES
 from rsmtl.config import Settings
 from rsmtl.engine.outputs import outputs_of
+from rsmtl.errors import PlanError
 from rsmtl.lattice import Lattice, check_divisible
 from rsmtl.models.model import Model
 from rsmtl.models.spec import InputSpec, ModelSpec
@@ -137,6 +138,12 @@ def check_sizes(spec: ModelSpec, settings: Settings) -> None:
         why = f"{name!r} lies on a grid of scale {scale}"
         check_divisible("window", settings.window, scale.denominator, why)
         check_divisible("overlap", settings.overlap, scale.denominator, why)
+    needed = max(2 * ceil(spec.margin * h.scale) / h.scale for h in spec.heads)
+    if settings.overlap < needed:
+        raise PlanError(
+            f"the overlap must be at least {ceil(needed)} px, since a margin of {spec.margin} px of every window of "
+            f"{spec.system!r} does not count, got {settings.overlap} px: make the overlap larger"
+        )
 
 
 def choose_chunk(lattice: Lattice, spec: ModelSpec, outputs: tuple[Output, ...]) -> int:

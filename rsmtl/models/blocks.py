@@ -4,6 +4,24 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from rsmtl.errors import ModelError
+
+
+def check_multiple(image: Tensor, divisor: int, name: str = "image") -> None:
+    """Refuse an input `(N, C, H, W)` whose height or width is no multiple of `divisor`.
+
+    Raises
+    ------
+    ModelError
+        With the size that came.
+    """
+    height, width = image.shape[-2:]
+    if height % divisor or width % divisor:
+        raise ModelError(
+            f"{name!r} must have a height and a width that are multiples of {divisor}, got {height}×{width}: "
+            "cut or pad it"
+        )
+
 
 def cbr(c_in: int, c_out: int) -> nn.Sequential:
     """Return convolution 3×3 (padded, with bias), batch normalisation, ReLU; height and width stay."""

@@ -8,8 +8,18 @@ from pydantic import BaseModel, ValidationError
 from torch import nn
 
 from rsmtl.errors import ModelError, explain
+from rsmtl.losses import Term
 from rsmtl.models.spec import ModelSpec
-from rsmtl.models.urec import UNetConfig, URecConfig, build_unet, build_urec, unet_spec, urec_spec
+from rsmtl.models.urec import (
+    UNetConfig,
+    URecConfig,
+    build_unet,
+    build_urec,
+    unet_spec,
+    unet_terms,
+    urec_spec,
+    urec_terms,
+)
 
 
 @dataclass(frozen=True)
@@ -23,19 +33,22 @@ class System:
     build: Callable[[Any], nn.Module]
     """From a `config` to a module with fresh weights."""
     make_spec: Callable[..., ModelSpec]
-    """From a `config`, and what only the data know (`bands`, `classes`, `radiometry`), to its spec."""
+    """From a `config`, and what only the data know (`bands` and `radiometry` by input, `classes`), to its spec."""
+    terms: Callable[[Any], tuple[Term, ...]]
+    """From a `config` to what its published loss is made of."""
 
 
 SYSTEMS: dict[str, System] = {
     system.name: system
     for system in (
-        System("unet", "plain U-Net: segmentation", UNetConfig, build_unet, unet_spec),
+        System("unet", "plain U-Net: segmentation", UNetConfig, build_unet, unet_spec, unet_terms),
         System(
             "urec",
             "U-REC: segmentation and reconstruction by a partly shared decoder (IGARSS 2019)",
             URecConfig,
             build_urec,
             urec_spec,
+            urec_terms,
         ),
     )
 }

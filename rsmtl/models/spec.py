@@ -15,6 +15,13 @@ Scale = Annotated[
 """Pixels per reference pixel along one axis: 1/4 for MS of a 4:1 pair, 4 for a ×4 super-resolution head."""
 
 
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
+"""Of an input or a head: it becomes the name of arrays, files and dimensions, whoever wrote the card."""
+
+_TAKEN = frozenset({"x", "y", "spatial_ref", "confidence", "probabilities"})
+"""Names that a product's dimensions, coordinates and extras have."""
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -22,7 +29,7 @@ class _Frozen(BaseModel):
 class InputSpec(_Frozen):
     """One named input of a model."""
 
-    name: str
+    name: Name
     channels: int = Field(gt=0)
     scale: Scale = Fraction(1)
     bands: tuple[str, ...] = ()
@@ -41,7 +48,7 @@ class ClassSpec(_Frozen):
 class HeadSpec(_Frozen):
     """One named output of a model."""
 
-    name: str
+    name: Name
     channels: int = Field(gt=0)
     scale: Scale = Fraction(1)
     kind: Literal["classes", "continuous"]
@@ -92,6 +99,9 @@ class ModelSpec(_Frozen):
     heads: tuple[HeadSpec, ...] = Field(min_length=1)
     divisor: int = Field(default=1, gt=0)
     """Window height and width, in reference pixels, must be multiples of this."""
+    margin: int = Field(default=0, ge=0)
+    """Reference pixels along a window's edge that do not count, for models that answer well, or exactly, only where
+    they see so far around; two windows that overlap by more then share the rest of the overlap."""
     reference: str = ""
     """The input that defines the reference grid; the first one of scale 1 unless said."""
 
@@ -107,8 +117,8 @@ class ModelSpec(_Frozen):
     def _consistent(self) -> "ModelSpec":
         for what, parts in (("input", self.inputs), ("head", self.heads)):
             names = [part.name for part in parts]
-            if len(set(names)) != len(names):
-                raise ValueError(f"{what} names must differ, got {names}")
+            if len(set(names)) != len(names) or _TAKEN & set(names):
+                raise ValueError(f"{what} names must differ, and be none of {sorted(_TAKEN)}; got {names}")
         if self.reference not in {i.name for i in self.inputs} or self.input(self.reference).scale != 1:
             raise ValueError(f"the reference input must be an input of scale 1, got {self.reference!r}")
         for head in self.heads:

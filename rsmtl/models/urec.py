@@ -5,10 +5,13 @@ segmentation and image reconstruction for very high resolution imagery", IGARSS 
 reconstruction path it is the plain U-Net that the paper compares with.
 """
 
+from collections.abc import Mapping
+
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, cat, nn
 
-from rsmtl.models.blocks import Encoder, cbr, cbr_chain
+from rsmtl.losses import Term, cross_entropy, mean_absolute
+from rsmtl.models.blocks import Encoder, cbr, cbr_chain, check_multiple
 from rsmtl.models.spec import ClassSpec, HeadSpec, InputSpec, ModelSpec
 from rsmtl.radiometry import Radiometry
 
@@ -72,7 +75,13 @@ class URec(nn.Module):
         dict
             `segmentation`: logits `(N, n_classes, H, W)`. Where the model reconstructs, also
             `reconstruction`: `(N, in_channels, H, W)` network values, linear (they may leave 0 to 1).
+
+        Raises
+        ------
+        ModelError
+            If H or W is no multiple of 32.
         """
+        check_multiple(image, DIVISOR)
         bottleneck, skips = self.encoder(image)
         heads = {"segmentation": self.segment(bottleneck, skips)}
         if self.reconstruct:
@@ -122,12 +131,22 @@ def build_urec(config: URecConfig) -> URec:
 
 
 def unet_spec(
-    config: UNetConfig, *, bands: tuple[str, ...], classes: tuple[ClassSpec, ...], radiometry: Radiometry
+    config: UNetConfig,
+    *,
+    bands: Mapping[str, tuple[str, ...]],
+    classes: tuple[ClassSpec, ...],
+    radiometry: Mapping[str, Radiometry],
 ) -> ModelSpec:
     """Declare what a plain U-Net built with `config` takes and gives."""
+    image = InputSpec(
+        name="image",
+        channels=config.in_channels,
+        bands=bands.get("image", ()),
+        radiometry=radiometry.get("image", Radiometry()),
+    )
     return ModelSpec(
         system="unet",
-        inputs=(InputSpec(name="image", channels=config.in_channels, bands=bands, radiometry=radiometry),),
+        inputs=(image,),
         heads=(
             HeadSpec(
                 name="segmentation",
@@ -142,7 +161,11 @@ def unet_spec(
 
 
 def urec_spec(
-    config: URecConfig, *, bands: tuple[str, ...], classes: tuple[ClassSpec, ...], radiometry: Radiometry
+    config: URecConfig,
+    *,
+    bands: Mapping[str, tuple[str, ...]],
+    classes: tuple[ClassSpec, ...],
+    radiometry: Mapping[str, Radiometry],
 ) -> ModelSpec:
     """Declare what a U-REC built with `config` takes and gives: the U-Net's, and its input reconstructed."""
     unet = unet_spec(config, bands=bands, classes=classes, radiometry=radiometry)
@@ -151,4 +174,17 @@ def urec_spec(
     )
     return ModelSpec(
         system="urec", inputs=unet.inputs, heads=(*unet.heads, reconstruction), divisor=unet.divisor
+    )
+
+
+def unet_terms(config: UNetConfig) -> tuple[Term, ...]:
+    """Return the plain U-Net's loss: the cross-entropy alone."""
+    return (Term("segmentation", cross_entropy, output="segmentation", target="segmentation", weight=1.0),)
+
+
+def urec_terms(config: URecConfig) -> tuple[Term, ...]:
+    """Return U-REC's loss (its section 2.2 with w1 = 0.1); the image to rebuild is the network's own input."""
+    return (
+        Term("segmentation", cross_entropy, output="segmentation", target="segmentation", weight=0.9),
+        Term("reconstruction", mean_absolute, output="reconstruction", target="image", weight=0.1),
     )

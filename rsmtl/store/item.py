@@ -12,6 +12,7 @@ from pystac import Asset, Item, Link, MediaType
 from pystac.extensions import eo, view
 from pystac.utils import str_to_datetime
 
+from rsmtl.errors import InputError
 from rsmtl.models.spec import ModelSpec
 from rsmtl.store import mlm
 from rsmtl.store.folder import (
@@ -93,6 +94,25 @@ def finished(folder: Path) -> str | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return str(found)
+
+
+def damaged_files(folder: Path) -> tuple[str, ...]:
+    """Return the files beside a product's item that are gone, or have another checksum than it says.
+
+    Raises
+    ------
+    InputError
+        If the item cannot be read.
+    """
+    try:
+        assets = json.loads((folder / ITEM_NAME).read_text(encoding="utf-8"))["assets"]
+        told = {asset["href"]: asset.get("file:checksum") for asset in assets.values()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{folder / ITEM_NAME} cannot be read as a STAC item: make the product again with --overwrite"
+        ) from error
+    ours = {href: checksum for href, checksum in told.items() if href.startswith("./") and checksum}
+    return tuple(href[2:] for href, checksum in ours.items() if _checksum(folder / href) != checksum)
 
 
 def _item(
@@ -199,9 +219,16 @@ def _add_other_files(item: Item, folder: Path) -> None:
 
 
 def _size_and_checksum(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        checksum = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"file:size": path.stat().st_size, "file:checksum": f"{_SHA256}{checksum}"}
+    return {"file:size": path.stat().st_size, "file:checksum": _checksum(path)}
+
+
+def _checksum(path: Path) -> str:
+    """Return the multihash of a file; of none that can be read, nothing."""
+    try:
+        with path.open("rb") as file:
+            return _SHA256 + hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
 
 
 def _add_model(item: Item, run: Run) -> None:

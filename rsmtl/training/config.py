@@ -22,8 +22,8 @@ class TrainConfig(BaseModel):
     """Configuration of the system, without what the data decide (`in_channels`, `n_classes`)."""
     data: DataConfig
     sampling: Sampling = Sampling()
-    loss: dict[str, float]
-    """Weight of each loss term."""
+    loss: dict[str, float] = {}
+    """Weight of each loss term; those not named are left out. Unless given, the system's published weights."""
     epochs: int = Field(gt=0)
     batch: int = Field(gt=0)
     """Patches in a step."""

@@ -95,7 +95,10 @@ def build(config: TrainConfig, splits: Splits) -> tuple[nn.Module, Card]:
     known = {"in_channels": len(splits.bands), "n_classes": len(splits.classes)}
     model_config = system_config(system, {**config.model, **known})
     spec = system.make_spec(
-        model_config, bands=splits.bands, classes=splits.classes, radiometry=splits.radiometry
+        model_config,
+        bands={"image": splits.bands},
+        classes=splits.classes,
+        radiometry={"image": splits.radiometry},
     )
     if config.sampling.patch_px % spec.divisor or config.validation_px % spec.divisor:
         raise InputError(
@@ -116,11 +119,13 @@ def train_epoch(
 ) -> dict[str, float]:
     """Take one pass over the epoch's patches; return the mean of each weighted loss term."""
     module.train()
+    system = find_system(config.system)
+    judged = system.terms(system_config(system, config.model))
     sums: dict[str, float] = defaultdict(float)
     loader = DataLoader(Patches(splits.train, config.sampling, config.seed, epoch), batch_size=config.batch)
     for step, batch in enumerate(loader):
         outputs = forward(module, batch["image"], config.precision)
-        terms = loss_terms(outputs, {**batch, "reconstruction": batch["image"]}, config.loss)
+        terms = loss_terms(judged, outputs, batch, config.loss or None)
         total = torch.stack(list(terms.values())).sum()
         values = {name: term.item() for name, term in terms.items()}
         if not torch.isfinite(total):

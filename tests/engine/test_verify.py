@@ -40,6 +40,37 @@ def test_one_wrong_pixel_is_found(product: Product, tmp_path: Path) -> None:
     assert verify(product.folder, n_chunks=100).differing == (((1, 2), "segmentation"),)
 
 
+def test_a_torn_shard_is_a_finding(product: Product) -> None:
+    shard = next(p for p in (product.folder / "product.zarr").rglob("c/*/*/*") if p.is_file())
+    shard.write_bytes(shard.read_bytes()[:100])
+    found = verify(product.folder, n_chunks=100)
+    assert len(found.differing) == 1
+    assert found.damaged == ()
+
+
+def test_a_cog_that_was_changed_or_removed_is_named(product: Product) -> None:
+    first, second = sorted(product.folder.glob("*.tif"))
+    first.write_bytes(first.read_bytes()[:-1] + b"!")
+    second.unlink()
+    found = verify(product.folder, n_chunks=1)
+    assert set(found.damaged) == {first.name, second.name}
+    assert found.differing == ()
+
+
+def test_an_input_that_changed_is_named(product: Product, tmp_path: Path) -> None:
+    values = (fakes.textured((3, 500, 620), seed=9) * 2046 + 1).astype(np.uint16)
+    fakes.write_tiff(tmp_path / "scene.tif", values, nodata=0)
+    found = verify(product.folder, n_chunks=100)
+    assert found.differing
+    assert found.changed_inputs == (str(tmp_path / "scene.tif"),)
+
+
+def test_a_damaged_record_of_the_run_is_a_sentence(product: Product) -> None:
+    (product.folder / "run.json").write_text('{"half": ')
+    with pytest.raises(InputError, match=r"run.json is damaged .*: make the product again with --overwrite"):
+        verify(product.folder)
+
+
 def plan_outputs(folder: Path) -> tuple[Output, ...]:
     scene, model = open_scene(folder / "scene.tif"), load_model(folder / "random.safetensors")
     return plan(scene, model, Settings(window=128, overlap=32, chunk=2)).outputs

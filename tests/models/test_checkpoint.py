@@ -31,7 +31,9 @@ def fresh(seed: int = 0) -> tuple[torch.nn.Module, Card]:
     system = find_system("urec")
     config = system_config(system, {"width": 2, "n_classes": 3})
     radiometry = Radiometry(kind="percentile", low=(2,), high=(98,))
-    spec = system.make_spec(config, bands=("red", "green", "blue"), classes=CLASSES, radiometry=radiometry)
+    spec = system.make_spec(
+        config, bands={"image": ("red", "green", "blue")}, classes=CLASSES, radiometry={"image": radiometry}
+    )
     module = system.build(config)
     module.train()(torch.rand(2, 3, 64, 64))
     return module.eval(), Card(config=config.model_dump(), spec=spec, training={"seed": seed})

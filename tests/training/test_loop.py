@@ -108,7 +108,7 @@ def test_wrong_configurations(data_root: Path, tmp_path: Path):
         InputError, match=r"urec needs edges that are multiples of 32: got sampling\.patch_px 40"
     ):
         train(changed(sampling=Sampling(patch_px=40)), tmp_path, data_root)
-    with pytest.raises(InputError, match="no loss term 'sr' for this model: use one of reconstruction, segm"):
+    with pytest.raises(InputError, match="no loss term 'sr' for this model: use one of segmentation, recon"):
         train(changed(loss={"sr": 1.0}), tmp_path, data_root)
     assert list(tmp_path.iterdir()) == []
 
