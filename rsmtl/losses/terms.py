@@ -60,7 +60,8 @@ def _value(term: Term, outputs: Mapping[str, Tensor], batch: Mapping[str, Tensor
             f"loss term {term.name!r} judges {term.output!r}, but the model gave {', '.join(outputs)}: "
             "leave the term out, or train a model that has it"
         )
-    target = batch.get(term.target, outputs.get(term.target))
+    others = {name: values for name, values in outputs.items() if name != term.output}
+    target = batch.get(term.target, others.get(term.target))
     if target is None:
         raise InputError(
             f"loss term {term.name!r} needs the target {term.target!r}, but the data have {', '.join(batch)}: "

@@ -65,3 +65,35 @@ class Encoder(nn.Module):
             skips.append(level(x))
             x = self.pool(skips[-1])
         return x, skips
+
+
+def as_tensorflow_begins(module: nn.Module) -> None:
+    """Give a fresh module the defaults of TensorFlow 1, with which some systems were published.
+
+    Glorot-uniform kernels, zero biases; batch normalisation with ε = 10⁻³ and a momentum of 0.99 for what was there,
+    which PyTorch calls 0.01.
+    """
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.xavier_uniform_(part.weight)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+        elif isinstance(part, nn.BatchNorm2d):
+            part.eps, part.momentum = 1e-3, 0.01
+
+
+def check_pair(pan: Tensor, ms: Tensor, divisor: int, ratio: int) -> None:
+    """Refuse PAN `(N, 1, H, W)` that is no multiple of `divisor`, and MS that is not `(N, C, H / ratio, W / ratio)`.
+
+    Raises
+    ------
+    ModelError
+        With the sizes that came.
+    """
+    check_multiple(pan, divisor, "pan")
+    height, width = pan.shape[-2:]
+    if ms.shape[-2:] != (height // ratio, width // ratio):
+        raise ModelError(
+            f"'ms' must be {height // ratio}×{width // ratio} pixels beside a 'pan' of {height}×{width}, which has "
+            f"{ratio} times its resolution, got {ms.shape[-2]}×{ms.shape[-1]}: align it"
+        )

@@ -9,17 +9,8 @@ from torch import nn
 
 from rsmtl.errors import ModelError, explain
 from rsmtl.losses import Term
+from rsmtl.models import dbpn, dsrl, fusenet, pannet, panseg, segnet, srseg, urec
 from rsmtl.models.spec import ModelSpec
-from rsmtl.models.urec import (
-    UNetConfig,
-    URecConfig,
-    build_unet,
-    build_urec,
-    unet_spec,
-    unet_terms,
-    urec_spec,
-    urec_terms,
-)
 
 
 @dataclass(frozen=True)
@@ -41,14 +32,77 @@ class System:
 SYSTEMS: dict[str, System] = {
     system.name: system
     for system in (
-        System("unet", "plain U-Net: segmentation", UNetConfig, build_unet, unet_spec, unet_terms),
+        System(
+            "panseg",
+            "PAN and MS to a segmentation and HRMS, jointly (IGARSS 2019)",
+            panseg.PanSegConfig,
+            panseg.build_panseg,
+            panseg.panseg_spec,
+            panseg.panseg_terms,
+        ),
         System(
             "urec",
             "U-REC: segmentation and reconstruction by a partly shared decoder (IGARSS 2019)",
-            URecConfig,
-            build_urec,
-            urec_spec,
-            urec_terms,
+            urec.URecConfig,
+            urec.build_urec,
+            urec.urec_spec,
+            urec.urec_terms,
+        ),
+        System(
+            "dsrl",
+            "segmentation with a super-resolution half that is detached after training (LPI 2021, CVPR 2020)",
+            dsrl.DSRLConfig,
+            dsrl.build_dsrl,
+            dsrl.dsrl_spec,
+            dsrl.dsrl_terms,
+        ),
+        System(
+            "srseg",
+            "D-DBPN and SegNet end to end: super-resolution and its segmentation (2020)",
+            srseg.SrSegConfig,
+            srseg.build_srseg,
+            srseg.srseg_spec,
+            srseg.srseg_terms,
+        ),
+        System(
+            "unet",
+            "plain U-Net: the baseline of U-REC",
+            urec.UNetConfig,
+            urec.build_unet,
+            urec.unet_spec,
+            urec.unet_terms,
+        ),
+        System(
+            "fusenet",
+            "FuseNet: a segmentation of PAN and MS, a baseline of panseg",
+            fusenet.FuseNetConfig,
+            fusenet.build_fusenet,
+            fusenet.fusenet_spec,
+            fusenet.fusenet_terms,
+        ),
+        System(
+            "pannet",
+            "PanNet: pansharpening, a baseline of panseg (ICCV 2017)",
+            pannet.PanNetConfig,
+            pannet.build_pannet,
+            pannet.pannet_spec,
+            pannet.pannet_terms,
+        ),
+        System(
+            "segnet",
+            "SegNet: segmentation of native or upsampled images, a baseline of srseg (TPAMI 2017)",
+            segnet.SegNetConfig,
+            segnet.build_segnet,
+            segnet.segnet_spec,
+            segnet.segnet_terms,
+        ),
+        System(
+            "dbpn",
+            "D-DBPN: super-resolution, a half of srseg (CVPR 2018)",
+            dbpn.DbpnConfig,
+            dbpn.build_dbpn,
+            dbpn.dbpn_spec,
+            dbpn.dbpn_terms,
         ),
     )
 }

@@ -24,11 +24,7 @@ SMALL = {
     "panseg": {"width": 4},
     "urec": {"width": 4},
     "dsrl": {"width": 4},
-    "srseg": {
-        "scale": 4,
-        "sr": {"features": 8, "width": 4, "n_stages": 3},
-        "segmentation": {"width": 4},
-    },
+    "srseg": {"features": 8, "sr_width": 4, "n_stages": 3, "width": 4},
 }
 """Narrow networks with every part of the published ones."""
 

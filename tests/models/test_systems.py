@@ -19,5 +19,79 @@ class TestURecWithTwoDecoders(SystemSuite):
     small = {"width": 4, "share_decoder": False}
 
 
+class TestPanSeg(SystemSuite):
+    system = "panseg"
+    small = {"width": 4, "ms_channels": 4, "hrms_channels": 4}
+    bands = {"ms": ("blue", "green", "red", "nir")}
+
+
+class TestPanSegOfTheFigure(SystemSuite):
+    system = "panseg"
+    small = {"width": 4, "layout": "figure", "n_classes": 5}
+
+
+class TestPanSegOfRatio2(SystemSuite):
+    system = "panseg"
+    small = {"width": 4, "ratio": 2, "tasks": ("hrms",)}
+
+
+class TestFuseNet(SystemSuite):
+    system = "fusenet"
+    small = {"width": 4}
+
+
+class TestFuseNetWithoutSkips(SystemSuite):
+    system = "fusenet"
+    small = {"width": 4, "skips": False, "n_classes": 3}
+
+
+class TestPanNet(SystemSuite):
+    system = "pannet"
+    small = {"width": 4}
+
+
+class TestPanNetBicubic(SystemSuite):
+    system = "pannet"
+    small = {"width": 4, "upsampling": "bicubic"}
+
+
+class TestDSRL(SystemSuite):
+    system = "dsrl"
+    small = {"width": 4, "scale": 2}
+
+
+class TestDetachedDSRL(SystemSuite):
+    system = "dsrl"
+    small = {"width": 4, "scale": 3, "super_resolution": False}
+
+
+class TestDbpn(SystemSuite):
+    system = "dbpn"
+    any_size = True
+    small = {"width": 4, "features": 8, "n_stages": 3, "scale": 8}
+
+
+class TestSegNet(SystemSuite):
+    system = "segnet"
+    any_size = True
+    small = {"width": 4}
+
+
+class TestSegNetOnLowResolution(SystemSuite):
+    system = "segnet"
+    any_size = True
+    small = {"width": 4, "upsample": 4, "rectified_scores": True}
+
+
+class TestSrSeg(SystemSuite):
+    system = "srseg"
+    small = {"features": 8, "sr_width": 4, "n_stages": 3, "width": 4, "scale": 4}
+
+
+class TestSrSegTwice(SystemSuite):
+    system = "srseg"
+    small = {"features": 8, "sr_width": 4, "n_stages": 2, "width": 4, "scale": 2, "n_classes": 3}
+
+
 def test_every_system_is_tested() -> None:
     assert {suite.system for suite in SystemSuite.__subclasses__()} == set(SYSTEMS)
