@@ -6,7 +6,7 @@ BIN := .venv/bin
 
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[flows,dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[flows,timm,dev]'
 	touch $@
 
 demo: .venv/installed  ## a Prefect flow over a synthetic catalogue: products, a picture, the mean IoU

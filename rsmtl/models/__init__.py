@@ -1,6 +1,7 @@
 """Models: what they declare, how they are built, kept and found."""
 
 from rsmtl.models.checkpoint import Card, load_model, read_card, save_checkpoint, shipped_models
+from rsmtl.models.detaching import detach
 from rsmtl.models.model import Model
 from rsmtl.models.registry import SYSTEMS, System, find_system, system_config
 from rsmtl.models.spec import ClassSpec, HeadSpec, InputSpec, ModelSpec
@@ -14,6 +15,7 @@ __all__ = [
     "Model",
     "ModelSpec",
     "System",
+    "detach",
     "find_system",
     "load_model",
     "read_card",

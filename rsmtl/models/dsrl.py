@@ -9,6 +9,7 @@ Neither source fixes an encoder, a decoder or sizes; both halves of the U-Net he
 """
 
 from collections.abc import Mapping
+from fractions import Fraction
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -197,12 +198,14 @@ def dsrl_spec(
     segmentation = HeadSpec(
         name="segmentation",
         channels=config.n_classes,
-        scale=config.scale,
+        scale=Fraction(config.scale),
         kind="classes",
         activation="softmax",
         classes=classes,
     )
-    sr = HeadSpec(name="sr", channels=config.in_channels, scale=config.scale, kind="continuous", like="image")
+    sr = HeadSpec(
+        name="sr", channels=config.in_channels, scale=Fraction(config.scale), kind="continuous", like="image"
+    )
     return ModelSpec(
         system="dsrl",
         inputs=(image,),

@@ -49,11 +49,11 @@ class UNetEncoder(nn.Module):
         Channels of the first level; each next one has twice as many.
     """
 
-    reductions = (1, 2, 4, 8, 16)
+    reductions: tuple[int, ...] = (1, 2, 4, 8, 16)
 
     def __init__(self, in_channels: int, width: int) -> None:
         super().__init__()
-        self.channels = tuple(width * r for r in self.reductions)
+        self.channels: tuple[int, ...] = tuple(width * r for r in self.reductions)
         *pooled, last = self.channels
         self.levels = Encoder(in_channels, tuple((c, c) for c in pooled))
         self.bottom = cbr_chain(pooled[-1], last, last)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from rsmtl.losses import Term, cross_entropy
-from rsmtl.models.blocks import cbr_chain
+from rsmtl.models.blocks import cbr, cbr_chain
 from rsmtl.models.dbpn import image_input
 from rsmtl.models.spec import ClassSpec, HeadSpec, ModelSpec
 from rsmtl.radiometry import Radiometry
@@ -55,16 +55,18 @@ class SegNet(nn.Module):
                 cbr_chain(w8, w8, w8, w8),
             ]
         )
-        scores = cbr_chain(w1, w1, config.n_classes)
-        if not config.rectified_scores:
-            scores[-1] = scores[-1][0]
+        last = (
+            cbr(w1, config.n_classes)
+            if config.rectified_scores
+            else nn.Conv2d(w1, config.n_classes, 3, padding=1)
+        )
         self.decoder = nn.ModuleList(
             [
                 cbr_chain(w8, w8, w8, w8),
                 cbr_chain(w8, w8, w8, w4),
                 cbr_chain(w4, w4, w4, w2),
                 cbr_chain(w2, w2, w1),
-                scores,
+                nn.Sequential(cbr(w1, w1), last),
             ]
         )
 
@@ -88,7 +90,7 @@ class SegNet(nn.Module):
 
 def unpool(values: Tensor, indices: Tensor, size: tuple[int, ...]) -> Tensor:
     """Put `values` `(N, C, H, W)` back where a 2×2 max pooling of an array of `size` took them from; zero elsewhere."""
-    return F.max_unpool2d(values, indices, 2, output_size=list(size))
+    return F.max_unpool2d(values, indices, [2, 2], output_size=list(size))
 
 
 def build_segnet(config: SegNetConfig) -> SegNet:

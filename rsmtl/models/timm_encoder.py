@@ -40,10 +40,10 @@ class TimmEncoder(nn.Module):
             raise ModelError(
                 f"timm gives no feature maps of {name!r} ({error}): use another network"
             ) from error
-        layout = getattr(self.network, "output_fmt", "NCHW")
-        if layout is not None and str(getattr(layout, "value", layout)) != "NCHW":
+        layout = str(getattr(self.network, "output_fmt", "NCHW"))
+        if "NHWC" in layout:
             raise ModelError(
-                f"timm gives the feature maps of {name!r} as {layout.value}, not NCHW: use another network"
+                f"timm gives the feature maps of {name!r} as NHWC, not NCHW: use another network"
             )
         self.channels: tuple[int, ...] = tuple(self.network.feature_info.channels())
         self.reductions: tuple[int, ...] = tuple(self.network.feature_info.reduction())
@@ -65,4 +65,4 @@ def _import_timm() -> ModuleType:
         raise ModelError(
             f"timm cannot be imported ({error}): install the torchvision that belongs to torch {torch.__version__}"
         ) from error
-    return timm  # type: ignore[no-any-return]
+    return timm

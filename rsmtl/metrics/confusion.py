@@ -1,9 +1,11 @@
-"""Metrics from sums that add up over chunks, images and ranks: the confusion matrix and the squared error."""
+"""The confusion matrix and what follows from it."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rsmtl.metrics.metric import Part, Result, Sums
 
 
 def confusion_matrix(
@@ -84,33 +86,6 @@ def scores(confusion: NDArray[np.int64]) -> Scores:
     )
 
 
-def squared_error(
-    reference: NDArray[np.floating], estimate: NDArray[np.floating], valid: NDArray[np.bool_] | None = None
-) -> NDArray[np.float64]:
-    """Return `[sum of squared errors, number of values]`, float64; such pairs add up over chunks.
-
-    Parameters
-    ----------
-    reference, estimate
-        `(bands, H, W)`.
-    valid
-        `(H, W)`, True where pixels count; all do unless given.
-    """
-    error = reference.astype(np.float64) - estimate
-    error = error if valid is None else error[:, valid]
-    return np.array([np.square(error).sum(), error.size])
-
-
-def psnr(sums: NDArray[np.float64], data_range: float) -> float:
-    """Return the peak signal-to-noise ratio in dB, `10 log10(R² / MSE)`, of added `squared_error` pairs.
-
-    The MSE is that of everything that was added; add one image for its own PSNR. `data_range` R is 1 for
-    network values and 2047 for 11-bit DN. Equal images give infinity, no values NaN.
-    """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return float(10 * np.log10(data_range**2 * sums[1] / sums[0]))
-
-
 def _ratio(over: NDArray[np.float64] | float, under: NDArray[np.float64] | float) -> NDArray[np.float64]:
     """Divide; NaN where the divisor is zero."""
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -120,3 +95,43 @@ def _ratio(over: NDArray[np.float64] | float, under: NDArray[np.float64] | float
 def _mean_known(values: NDArray[np.float64]) -> float:
     known = values[~np.isnan(values)]
     return float(known.mean()) if known.size else float("nan")
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """The confusion matrix of class maps, and what follows from it.
+
+    torchmetrics has the same matrix; ours is of plain arrays, as parts of a scene are measured by many processes.
+    """
+
+    classes: tuple[str, ...]
+    """Names, by index."""
+    without: tuple[str, ...] = ()
+    """Classes that a second mean over classes leaves out, such as clutter."""
+    context_px = 0
+
+    def sums(self, part: Part) -> Sums:
+        """Return the matrix, `(K, K)`; errors as `confusion_matrix`."""
+        counted = part.valid[part.own]
+        truth, predicted = (a[0][part.own][counted] for a in (part.reference, part.estimate))
+        return confusion_matrix(truth, predicted, len(self.classes)).astype(np.float64)
+
+    def result(self, sums: Sums) -> Result:
+        """Return all scores, those by class under the class's name, and the matrix."""
+        counts = sums.astype(np.int64)
+        found = scores(counts)
+        kept = np.array([name not in self.without for name in self.classes])
+        return {
+            "n_px": int(counts.sum()),
+            "overall_accuracy": found.overall_accuracy,
+            "normalised_accuracy": found.normalised_accuracy,
+            "mean_iou": found.mean_iou,
+            **({"mean_iou_without": _mean_known(found.iou[kept])} if self.without else {}),
+            "frequency_weighted_iou": found.frequency_weighted_iou,
+            "kappa": found.kappa,
+            **{
+                score: dict(zip(self.classes, getattr(found, score).tolist(), strict=True))
+                for score in ("iou", "f1", "precision", "recall")
+            },
+            "confusion": counts.tolist(),
+        }

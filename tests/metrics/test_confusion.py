@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rsmtl.metrics import confusion_matrix, psnr, scores, squared_error
+from rsmtl.metrics import Confusion, confusion_matrix, measure, scores
 
 WORKED = np.array([[3, 1], [2, 4]])
 
@@ -75,24 +75,15 @@ def test_class_outside_range_is_refused():
         confusion_matrix(np.zeros((2, 2), np.uint8), np.zeros(4, np.uint8), 6)
 
 
-def test_psnr_adds_up_and_respects_the_mask():
-    rng = np.random.default_rng(0)
-    reference = rng.uniform(0, 1, (3, 40, 50))
-    estimate = reference + 0.1
-    whole = squared_error(reference, estimate)
-    halves = squared_error(reference[:, :17], estimate[:, :17]) + squared_error(
-        reference[:, 17:], estimate[:, 17:]
-    )
-    assert halves == pytest.approx(whole)
-    assert psnr(whole, 1.0) == pytest.approx(20.0)
-    assert psnr(whole, 2047.0) == pytest.approx(20 + 20 * np.log10(2047))
-    valid = np.ones((40, 50), dtype=bool)
-    valid[3, 4] = False
-    estimate[:, 3, 4] = np.nan
-    assert psnr(squared_error(reference, estimate, valid), 1.0) == pytest.approx(20.0)
-
-
-def test_psnr_of_equal_and_of_no_values():
-    image = np.ones((1, 2, 2))
-    assert psnr(squared_error(image, image), 1.0) == np.inf
-    assert np.isnan(psnr(np.zeros(2), 1.0))
+def test_the_metric_of_a_map_leaves_out_what_is_ignored_or_invalid() -> None:
+    truth = np.array([[[0, 1, 2, 255]]], dtype=np.uint8)
+    predicted = np.array([[[0, 1, 1, 7]]], dtype=np.uint8)
+    metric = Confusion(("a", "b", "clutter"), without=("clutter",))
+    found = measure(metric, truth, predicted)
+    assert found["n_px"] == 3
+    assert found["confusion"] == [[1, 0, 0], [0, 1, 0], [0, 1, 0]]
+    assert found["iou"] == {"a": 1.0, "b": 0.5, "clutter": 0.0}
+    assert found["mean_iou"] == pytest.approx(0.5)
+    assert found["mean_iou_without"] == pytest.approx(0.75)
+    valid = np.array([[True, False, True, True]])
+    assert measure(metric, truth, predicted, valid)["confusion"] == [[1, 0, 0], [0, 0, 0], [0, 1, 0]]
