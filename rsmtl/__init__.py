@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from rsmtl.config import Settings as Settings
+    from rsmtl.engine.classical import pansharpener as pansharpener
     from rsmtl.engine.lazy import predict as predict
     from rsmtl.engine.plan import plan as plan
     from rsmtl.engine.product import write as write
@@ -34,6 +35,7 @@ _HOMES = {
     "HeadSpec": "rsmtl.models.spec",
     "InputSpec": "rsmtl.models.spec",
     "ModelSpec": "rsmtl.models.spec",
+    "pansharpener": "rsmtl.engine.classical",
     "predict": "rsmtl.engine.lazy",
     "plan": "rsmtl.engine.plan",
     "write": "rsmtl.engine.product",

@@ -24,13 +24,12 @@ def demo(
     from rsmtl import demo as material
     from rsmtl.cli.run import ProductRun
     from rsmtl.cli.scenes import for_each_scene
-    from rsmtl.models import load_model
+    from rsmtl.engine.classical import model_finder
 
     report, out, settings = Report("demo", as_json), out.absolute(), Settings()
-    model = load_model(material.MODEL)
     with report.notes.status("generating scenes"):
         catalogue = material.make_catalogue(out / "catalogue")
-    run = ProductRun(model, out / "products", settings, report, resume=True)
+    run = ProductRun(model_finder(material.MODEL), out / "products", settings, report, resume=True)
     assets = [",".join(material.ASSETS)]
     results = for_each_scene([str(catalogue)], assets, workers, None, settings.torch_threads, report, run)
     run.show(results)

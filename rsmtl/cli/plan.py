@@ -40,15 +40,15 @@ def plan(
     Figures are upper bounds: windows without a valid pixel are not run.
     """
     from rsmtl.cli.scenes import for_each_scene
+    from rsmtl.engine.classical import model_finder
     from rsmtl.engine.cost import check_fits, cost
     from rsmtl.engine.network import check_device
     from rsmtl.engine.plan import plan as lay
-    from rsmtl.models import load_model
 
-    report, ready = Report("plan", as_json), load_model(model)
+    report, find = Report("plan", as_json), model_finder(model)
 
     def project(scene: "Scene", executor: "Executor") -> dict[str, Any]:
-        projected, fits = cost(lay(scene, ready, settings)), True
+        projected, fits = cost(lay(scene, find(scene, settings, executor), settings)), True
         try:
             check_fits(projected, executor)
             executor.submit(check_device, settings.device).result()

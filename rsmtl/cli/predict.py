@@ -50,12 +50,12 @@ def predict(
     """
     from rsmtl.cli.run import ProductRun
     from rsmtl.cli.scenes import for_each_scene
-    from rsmtl.models import load_model
+    from rsmtl.engine.classical import model_finder
 
     if resume and overwrite:
         raise InputError("--resume keeps what is finished and --overwrite removes it: give one of them")
     report = Report("predict", as_json)
-    run = ProductRun(load_model(model), out.absolute(), settings, report, resume, overwrite)
+    run = ProductRun(model_finder(model), out.absolute(), settings, report, resume, overwrite)
     results = for_each_scene(sources, assets, workers, scheduler, settings.torch_threads, report, run)
     run.show(results)
     return report.close(scenes=results, out=str(run.out))

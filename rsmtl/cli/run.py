@@ -13,9 +13,9 @@ from rsmtl.cli.scenes import FAILED, Result
 from rsmtl.cli.units import duration, pixels, px_rate
 from rsmtl.config import Settings
 from rsmtl.dispatch import said_plainly
+from rsmtl.engine.classical import ModelFinder
 from rsmtl.engine.executor import Executor
 from rsmtl.engine.product import write
-from rsmtl.models import Model
 from rsmtl.scene.scene import Scene
 
 WRITTEN, STOOD = "written", "stood already"
@@ -25,7 +25,7 @@ WRITTEN, STOOD = "written", "stood already"
 class ProductRun:
     """Makes the products of scenes, one call each."""
 
-    model: Model
+    model: ModelFinder
     out: Path
     settings: Settings
     report: Report
@@ -38,7 +38,7 @@ class ProductRun:
             try:
                 product = write(
                     scene,
-                    self.model,
+                    self.model(scene, self.settings, executor),
                     self.out,
                     self.settings,
                     executor=executor,

@@ -81,7 +81,7 @@ def _run(plan: Plan, folder: Path, seconds: dict[str, float], started: datetime)
         opened_with=dict(plan.scene.opened_with),
         derived_from=plan.scene.item_href,
         fingerprint=plan.run,
-        model_source=model.source,
+        model_source=model.source or model.fitted,
         model_href=str(locate(model.source)) if model.source else "",
         model_sha256=model.sha256,
         model_spec=spec.model_dump(mode="json"),

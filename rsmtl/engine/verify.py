@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsmtl.config import Settings
+from rsmtl.engine.classical import model_finder
+from rsmtl.engine.executor import SerialExecutor
 from rsmtl.engine.kernel import Array, finish_chunk, run_chunk
 from rsmtl.engine.plan import Plan, plan
 from rsmtl.errors import InputError, RsmtlError
 from rsmtl.lattice import Area, Chunk
-from rsmtl.models.checkpoint import load_model
 from rsmtl.scene.open import reopen
 from rsmtl.store.item import damaged_files
 from rsmtl.store.ledger import Ledger
@@ -53,10 +54,11 @@ def verify(folder: Path, n_chunks: int = 4, seed: int = 0) -> Verification:
         If there is no product, or its inputs or model are gone, or the model is another.
     """
     run = read_run(folder)
-    made = plan(reopen(run.opened_with), load_model(run.model_source), Settings(**run.settings))
+    scene, settings = reopen(run.opened_with), Settings(**run.settings)
+    made = plan(scene, model_finder(run.model_source)(scene, settings, SerialExecutor()), settings)
     if made.model.sha256 != run.model_sha256:
         raise InputError(
-            f"the weights at {run.model_source!r} are not those the product was made with "
+            f"the weights of {run.model_source!r} are not those the product was made with "
             f"(sha256 {made.model.sha256[:12]}… instead of {run.model_sha256[:12]}…): put those back to verify it"
         )
     chosen = sorted(random.Random(seed).sample(made.chunks, min(n_chunks, len(made.chunks))))

@@ -1,9 +1,10 @@
 """Dual super-resolution learning: a segmentation finer than its image, taught by a super-resolution that is dropped.
 
-After the abstract "Multi-task CNN with three objectives" (Living Planet / LPI 2021, 2279), which builds on Wang, Li,
-Zhu et al., "Dual super-resolution learning for semantic segmentation", CVPR 2020. One encoder serves two paths. The
-segmentation path answers at `scale` times the image's resolution; the super-resolution path rebuilds the image at
-that resolution, which only training needs: without it, the segmentation is the same to the bit (`detach`).
+After an abstract of LPI 2021 (no. 2279, a "multi-task convolutional neural network with three objective functions"),
+which builds on Wang, Li, Zhu et al., "Dual super-resolution learning for semantic segmentation", CVPR 2020. One
+encoder serves two paths. The segmentation path answers at `scale` times the image's resolution; the super-resolution
+path rebuilds the image at that resolution, which only training needs: without it, the segmentation is the same to
+the bit (`rsmtl.models.detach`).
 
 Neither source fixes an encoder, a decoder or sizes; both halves of the U-Net here are ours, and replaceable.
 """
@@ -48,8 +49,8 @@ class DSRLConfig(BaseModel):
 class DSRL(nn.Module):
     """Encoder, segmentation path and, unless it is detached, super-resolution path.
 
-    Any encoder and decoders that keep the contracts of `rsmtl.models.features` fit; the same network without its
-    super-resolution path is `DSRL(it.encoder, it.segmentation_decoder, n_classes=…, scale=…)`.
+    Any encoder and decoders that keep the contracts of `rsmtl.models.features` fit. Without its super-resolution path
+    the same network is a `DSRL` of the same encoder and segmentation decoder, with their weights and the head's.
 
     Each path has a decoder, whose result is called its features, and layers that predict from them. A sub-pixel
     convolution works at the image's resolution until its last step, so the features of both paths are compared there.

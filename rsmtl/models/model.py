@@ -20,6 +20,8 @@ class Model:
     """Of the checkpoint file; of spec and state for a module that came without a file."""
     source: str = ""
     """What `load_model` finds it by; empty for a module in memory."""
+    fitted: str = ""
+    """The classical method that was fitted to the scene; empty for any other model."""
 
     @classmethod
     def from_module(cls, module: nn.Module, spec: ModelSpec) -> "Model":
@@ -41,4 +43,4 @@ class Model:
             )  # which makes Models: needed here only to name it
 
             return reload_model, (self.source, self.sha256)
-        return Model, (self.spec, self.module, self.sha256)
+        return Model, (self.spec, self.module, self.sha256, self.source, self.fitted)

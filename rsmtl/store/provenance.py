@@ -60,7 +60,7 @@ class Run(BaseModel):
     fingerprint: str
     """Digest of everything that decides the product's bits."""
     model_source: str
-    """What `load_model` finds the model by; empty for one in memory."""
+    """What the model is found by: name or path of a checkpoint, or a classical method; empty for one in memory."""
     model_href: str
     """Where the weights' file stood; empty for one in memory."""
     model_sha256: str

@@ -3,23 +3,32 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from rsmtl.config import Settings
 from rsmtl.dispatch import local_cluster, threads
 from rsmtl.engine.executor import Executor, SerialExecutor
 from rsmtl.engine.lazy import predict
+from rsmtl.engine.plan import plan
 from rsmtl.engine.product import write
 from rsmtl.models.model import Model
 from rsmtl.models.registry import find_system, system_config
+from rsmtl.models.spec import ModelSpec
+from rsmtl.radiometry import Radiometry
+from rsmtl.scene.align import align
+from rsmtl.scene.open import open_scene
+from rsmtl.scene.read import read_window
 from rsmtl.scene.scene import Scene
 from rsmtl.store.zarr import open_product
 from tests import fakes
+from tests.engine import pairs
 
 SMALL = {
     "panseg": {"width": 4},
@@ -111,3 +120,85 @@ def test_heads_have_their_scale_and_what_is_invalid_is_nodata_in_all(name: str) 
     for head in model.spec.heads:
         if head.kind == "continuous" and head.scale == model.spec.head("segmentation").scale:
             assert (np.isnan(lazy[head.name].values).any(axis=0) == invalid).all()
+
+
+def follow_ms(model: Model, scene: Scene, settings: Settings, steps: int) -> None:
+    """Teach a panseg for a minute at most to give MS back on PAN's grid: what a trained one does, and more."""
+    made = plan(scene, model, settings)
+    height, width = (size // 16 * 16 for size in made.geobox.shape)
+    values, _ = read_window(made.scene, model.spec, slice(0, height), slice(0, width))
+    pan, ms = (
+        torch.from_numpy(made.radiometry[name].to_network(values[name])).nan_to_num()
+        for name in ("pan", "ms")
+    )
+    step_px = model.spec.input("ms").scale.denominator
+    fine = nn.functional.interpolate(ms[None], scale_factor=step_px, mode="bilinear")[0]
+    for part in model.module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.momentum = 0.1  # the published 0.01 takes a thousand steps to know the data
+    optimizer = torch.optim.Adam(model.module.train().parameters(), lr=5e-3)
+    rng = np.random.default_rng(0)
+    for _ in range(steps):
+        cuts = [[int(rng.integers((n - 64) // step_px)) * step_px for n in (height, width)] for _ in range(4)]
+        pans, mss, fines = (
+            torch.stack([a[:, y // k : (y + 64) // k, x // k : (x + 64) // k] for y, x in cuts])
+            for a, k in ((pan, 1), (ms, step_px), (fine, 1))
+        )
+        loss = (model.module(pans, mss)["hrms"] - fines).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    model.module.eval()
+
+
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "ratio", "bands", "high"), [("WorldView-2", 4, 4, 2047.0), ("Landsat 8", 2, 6, 35000.0)]
+)
+def test_panseg_over_a_real_pair(name, ratio, bands, high, real_data: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    system, layout = find_system("panseg"), Settings(window=192, overlap=64)
+    config = system_config(system, {"width": 6, "ms_channels": bands, "hrms_channels": bands, "ratio": ratio})
+    radiometry = {key: Radiometry(high=(high,)) for key in ("pan", "ms")}
+    spec = system.make_spec(config, bands={}, classes=(), radiometry=radiometry)
+    scene, module = pairs.scene(real_data, name), system.build(config)
+    follow_ms(Model.from_module(module, spec), scene, layout, steps=200)
+    product = write(scene, Model.from_module(module, spec), tmp_path, layout)
+    (group,) = open_product(product.folder).values()
+    assert group["hrms"].dtype == np.uint16
+    for head in ("hrms", "segmentation"):
+        pairs.check_corners(group[head], scene)
+    ms = upsampled_ms(scene, spec)
+    assert pairs.best_shift(group["hrms"].values.astype(np.float64), ms) == (0, 0)
+
+
+def upsampled_ms(scene: Scene, spec: ModelSpec) -> NDArray:
+    """MS resampled onto PAN's grid by the scene's own means."""
+    ms = spec.input("ms").model_copy(update={"scale": Fraction(1)})
+    fine = align(scene, spec.model_copy(update={"inputs": (spec.input("pan"), ms)}))
+    height, width = fine.inputs["pan"].geobox.shape
+    return fine.inputs["ms"].read(slice(0, height), slice(0, width))
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_srseg_makes_a_quarter_of_the_gsd_of_sentinel_2(real_data: Path) -> None:
+    model = random_model("srseg")
+    spec = model.spec.model_copy(
+        update={
+            "inputs": (model.spec.inputs[0].model_copy(update={"radiometry": Radiometry(high=(10000.0,))}),)
+        }
+    )
+    item = real_data / "stac" / "s2_29RKH" / "item.json"
+    scene = open_scene(item, assets=["red", "green", "blue"])
+    found = predict(scene, Model.from_module(model.module, spec), Settings(window=64, overlap=16))
+    reference = scene.inputs[next(iter(scene.inputs))].geobox
+    for head in ("sr", "segmentation"):
+        part = found[head][..., :600, :600].compute()
+        assert found[head].shape[-2:] == (reference.shape[0] * 4, reference.shape[1] * 4)
+        x = found[head].coords[found[head].dims[-1]].values
+        assert np.diff(x)[:3] == pytest.approx(reference.resolution.x / 4)
+        assert x[0] == pytest.approx(reference.boundingbox.left + reference.resolution.x / 8)
+        assert part.shape[-2:] == (600, 600)
+    assert reference.resolution.x / 4 == pytest.approx(2.5 * reference.resolution.x / 10)

@@ -78,7 +78,7 @@ def plan_outputs(folder: Path) -> tuple[Output, ...]:
 
 def test_other_weights_are_refused(product: Product, tmp_path: Path) -> None:
     fakes.random_checkpoint(tmp_path / "random.safetensors", seed=5)
-    with pytest.raises(InputError, match=r"the weights at .* are not those the product was made with"):
+    with pytest.raises(InputError, match=r"the weights of .* are not those the product was made with"):
         verify(product.folder)
 
 
