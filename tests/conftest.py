@@ -11,6 +11,10 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import pytest
 from hypothesis import settings
 
+from tests.torchvision_operators import declare_missing_operators
+
+declare_missing_operators()
+
 # These machines are shared: how long an example takes says nothing.
 settings.register_profile("rsmtl", deadline=None, max_examples=60)
 settings.load_profile("rsmtl")

@@ -154,16 +154,17 @@ def follow_ms(model: Model, scene: Scene, settings: Settings, steps: int) -> Non
 @pytest.mark.real
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "ratio", "bands", "high"), [("WorldView-2", 4, 4, 2047.0), ("Landsat 8", 2, 6, 35000.0)]
+    ("name", "ratio", "bands", "low", "high"),
+    [("WorldView-2", 4, 4, 0.0, 2047.0), ("Landsat 8", 2, 6, 5000.0, 30000.0)],
 )
-def test_panseg_over_a_real_pair(name, ratio, bands, high, real_data: Path, tmp_path: Path) -> None:
+def test_panseg_over_a_real_pair(name, ratio, bands, low, high, real_data: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     system, layout = find_system("panseg"), Settings(window=192, overlap=64)
     config = system_config(system, {"width": 6, "ms_channels": bands, "hrms_channels": bands, "ratio": ratio})
-    radiometry = {key: Radiometry(high=(high,)) for key in ("pan", "ms")}
+    radiometry = {key: Radiometry(low=(low,), high=(high,)) for key in ("pan", "ms")}
     spec = system.make_spec(config, bands={}, classes=(), radiometry=radiometry)
     scene, module = pairs.scene(real_data, name), system.build(config)
-    follow_ms(Model.from_module(module, spec), scene, layout, steps=200)
+    follow_ms(Model.from_module(module, spec), scene, layout, steps=250)
     product = write(scene, Model.from_module(module, spec), tmp_path, layout)
     (group,) = open_product(product.folder).values()
     assert group["hrms"].dtype == np.uint16

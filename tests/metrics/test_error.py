@@ -6,15 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torchmetrics.functional.image as torchmetrics
 from skimage.metrics import peak_signal_noise_ratio
 
 from rsmtl.metrics import Ergas, Psnr, Sam, measure, psnr, squared_error
 from tests.metrics.images import Pair, made, real
-from tests.torchvision_operators import declare_missing_operators
-
-declare_missing_operators()
-
-import torchmetrics.functional.image as torchmetrics  # noqa: E402
 
 
 def tensors(pair: Pair) -> tuple[torch.Tensor, torch.Tensor]:

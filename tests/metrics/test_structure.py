@@ -5,16 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torchmetrics.functional.image as torchmetrics
 from scipy.signal import convolve2d
 from skimage.metrics import structural_similarity
 
 from rsmtl.metrics import Scc, Ssim, measure
 from tests.metrics.images import Pair, made, real
-from tests.torchvision_operators import declare_missing_operators
-
-declare_missing_operators()
-
-import torchmetrics.functional.image as torchmetrics  # noqa: E402
 
 
 def ssim_agrees(pair: Pair) -> None:
