@@ -160,11 +160,11 @@ def follow_ms(model: Model, scene: Scene, settings: Settings, steps: int) -> Non
 def test_panseg_over_a_real_pair(name, ratio, bands, low, high, real_data: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     system, layout = find_system("panseg"), Settings(window=192, overlap=64)
-    config = system_config(system, {"width": 6, "ms_channels": bands, "hrms_channels": bands, "ratio": ratio})
+    config = system_config(system, {"width": 8, "ms_channels": bands, "hrms_channels": bands, "ratio": ratio})
     radiometry = {key: Radiometry(low=(low,), high=(high,)) for key in ("pan", "ms")}
     spec = system.make_spec(config, bands={}, classes=(), radiometry=radiometry)
     scene, module = pairs.scene(real_data, name), system.build(config)
-    follow_ms(Model.from_module(module, spec), scene, layout, steps=250)
+    follow_ms(Model.from_module(module, spec), scene, layout, steps=400)
     product = write(scene, Model.from_module(module, spec), tmp_path, layout)
     (group,) = open_product(product.folder).values()
     assert group["hrms"].dtype == np.uint16
