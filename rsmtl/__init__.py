@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from rsmtl.config import Settings as Settings
     from rsmtl.engine.classical import pansharpener as pansharpener
+    from rsmtl.engine.evaluate import evaluate as evaluate
     from rsmtl.engine.lazy import predict as predict
     from rsmtl.engine.plan import plan as plan
     from rsmtl.engine.product import write as write
@@ -35,6 +36,7 @@ _HOMES = {
     "HeadSpec": "rsmtl.models.spec",
     "InputSpec": "rsmtl.models.spec",
     "ModelSpec": "rsmtl.models.spec",
+    "evaluate": "rsmtl.engine.evaluate",
     "pansharpener": "rsmtl.engine.classical",
     "predict": "rsmtl.engine.lazy",
     "plan": "rsmtl.engine.plan",

@@ -1,4 +1,4 @@
-"""The command line: `rsmtl predict | plan | verify | train | models | demo`.
+"""The command line: `rsmtl predict | plan | verify | evaluate | train | models | demo`.
 
 Modules here import little at their top, and what is heavy (torch, Dask, rasterio) where a command needs it: help
 must not wait for it.
@@ -15,6 +15,7 @@ import typer
 
 from rsmtl import __version__
 from rsmtl.cli.demo import demo
+from rsmtl.cli.evaluate import evaluate
 from rsmtl.cli.interrupt import end_in_bounded_time
 from rsmtl.cli.models import models
 from rsmtl.cli.plan import plan
@@ -32,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-COMMANDS: tuple[Callable[..., int], ...] = (predict, plan, verify, train, models, demo)
+COMMANDS: tuple[Callable[..., int], ...] = (predict, plan, verify, evaluate, train, models, demo)
 
 
 def _interruptible(command: Callable[..., int]) -> Callable[..., int]:

@@ -8,8 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from rsmtl.cli.options import JsonOption
+from rsmtl.cli.products import products_in
 from rsmtl.cli.report import Report, plain_table
-from rsmtl.errors import InputError, RsmtlError, RunError
+from rsmtl.errors import RsmtlError, RunError
 
 if TYPE_CHECKING:
     from rsmtl.engine.verify import Verification
@@ -36,7 +37,7 @@ def verify(
 
     report = Report("verify", as_json)
     results: list[dict[str, Any]] = []
-    for folder in _products(out.absolute()):
+    for folder in products_in(out.absolute()):
         try:
             with report.notes.status(f"computing {chunks} chunks of {folder.name} again"):
                 found = check(folder, chunks, seed)
@@ -57,18 +58,6 @@ def verify(
     if results:
         report.show(_table(results))
     return report.close(products=results)
-
-
-def _products(out: Path) -> list[Path]:
-    """Return the folder itself if it is a product's, else those in it that are."""
-    from rsmtl.store.folder import ITEM_NAME
-
-    if (out / ITEM_NAME).exists():
-        return [out]
-    found = sorted(item.parent for item in out.glob(f"*/{ITEM_NAME}"))
-    if not found:
-        raise InputError(f"{out} holds no finished product: give a folder that `rsmtl predict` wrote to")
-    return found
 
 
 def _difference(found: "Verification") -> str:

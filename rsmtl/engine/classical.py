@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from rsmtl.config import Settings
-from rsmtl.engine.executor import Executor, SerialExecutor
+from rsmtl.engine.executor import Executor, SerialExecutor, in_order
 from rsmtl.errors import SceneError
 from rsmtl.models.checkpoint import load_model
 from rsmtl.models.classical import Brovey, Injection, Lmvm, pansharpening_spec
@@ -173,9 +173,9 @@ def _moments(
         for y, x in product(range(0, height, edge), range(0, width, edge))
     ]
     shared = executor.share(aligned)
-    jobs = [executor.submit(moment_job, shared, spec, y, x, ratio) for y, x in squares]
     n = 2 + len(spec.input("ms").bands)
-    total = sum((job.result() for job in jobs), start=np.zeros((2, n, n)))
+    jobs = in_order(executor, moment_job, ((shared, spec, y, x, ratio) for y, x in squares))
+    total = sum(jobs, start=np.zeros((2, n, n)))
     return _finished(total[0], scene.id), _finished(total[1], scene.id)
 
 

@@ -6,14 +6,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from rsmtl.engine.executor import Executor
+from rsmtl.engine.executor import AHEAD, Executor
 from rsmtl.engine.jobs import Receipt, finish_job, run_job
 from rsmtl.engine.plan import Plan
 from rsmtl.lattice import Chunk
 from rsmtl.store.ledger import Ledger
-
-AHEAD = 2
-"""Jobs handed out per slot: one that runs and one that waits, so that no slot idles between two."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Who runs jobs: the seam between what is to be done and the machines that do it."""
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from typing import Any, Protocol
 
@@ -49,3 +50,23 @@ class SerialExecutor:
 
 
 _: type[Executor] = SerialExecutor
+
+AHEAD = 2
+"""Jobs handed out per slot: one that runs and one that waits, so that no slot idles between two."""
+
+
+def in_order(
+    executor: Executor, function: Callable[..., Any], arguments: Iterable[tuple[Any, ...]]
+) -> Iterator[Any]:
+    """Yield what a function gives for each of many arguments, in their order, with a bounded number handed out."""
+    pending: deque[Future[Any]] = deque()
+    try:
+        for args in arguments:
+            if len(pending) >= AHEAD * executor.n_slots:
+                yield pending.popleft().result()
+            pending.append(executor.submit(function, *args))
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()

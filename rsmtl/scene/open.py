@@ -104,6 +104,25 @@ def open_scene(source: Source, assets: Assets | None = None) -> Scene:
     )
 
 
+def open_truth(source: Source) -> SceneInput:
+    """Open what a product is compared with: as `open_scene`, but one input, and indices into a colour table are labels.
+
+    Raises
+    ------
+    SceneError
+        As `open_scene`, and if there are several inputs.
+    """
+    plain = _plain(source)
+    if isinstance(plain, str) and not _is_stac(plain) and not is_zarr(plain):
+        return open_raster(ONLY_INPUT, plain, indices=True)
+    scene = open_scene(source)
+    if len(scene.inputs) != 1:
+        raise SceneError(
+            f"the truth must be one raster, '{plain}' offers {', '.join(scene.inputs)}: give the file of one"
+        )
+    return next(iter(scene.inputs.values()))
+
+
 def reopen(opened_with: Mapping[str, Any]) -> Scene:
     """Open a scene again from its `opened_with`, which may have been through JSON.
 

@@ -117,7 +117,12 @@ class RasterReader:
 
 
 def open_raster(
-    name: str, href: str, bands: Sequence[str] | None = None, declared: Sequence[Declared] = ()
+    name: str,
+    href: str,
+    bands: Sequence[str] | None = None,
+    declared: Sequence[Declared] = (),
+    *,
+    indices: bool = False,
 ) -> SceneInput:
     """Open a raster as an input of a scene; no pixel is read.
 
@@ -129,6 +134,8 @@ def open_raster(
         Names (descriptions, colours) or numbers from 1 on of the bands wanted, in order. None takes all but alpha.
     declared
         One entry per band of the file, with or without alpha.
+    indices
+        Take indices into a colour table as they are: they are labels. Refused otherwise.
 
     Raises
     ------
@@ -141,6 +148,7 @@ def open_raster(
         with rasterio.Env(**gdal_options(href)), warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # refused below, with the remedy
             with rasterio.open(href, sharing=False) as dataset:
+                _check_values(f"'{href}'", dataset, indices)
                 return _describe(name, href, dataset, bands, declared)
     except SceneError:
         raise
@@ -166,7 +174,6 @@ def _describe(
     name: str, href: str, dataset: DatasetReader, wanted: Sequence[str] | None, declared: Sequence[Declared]
 ) -> SceneInput:
     what = f"'{href}'"
-    _check_values(what, dataset)
     geobox = _grid(what, dataset)
     known = _by_band(what, dataset, declared)
     bands = _choose(what, wanted, known, _alpha(dataset))
@@ -197,7 +204,7 @@ def _storage(reader: RasterReader) -> Storage:
     )
 
 
-def _check_values(what: str, dataset: DatasetReader) -> None:
+def _check_values(what: str, dataset: DatasetReader, indices: bool) -> None:
     if dataset.count == 0:
         inner = ", ".join(dataset.subdatasets[:8]) or "none"
         raise SceneError(f"{what} holds no bands of its own: name one of its subdatasets instead ({inner})")
@@ -205,7 +212,7 @@ def _check_values(what: str, dataset: DatasetReader) -> None:
         raise SceneError(
             f"{what} holds complex numbers: compute the amplitude, or another real quantity, first"
         )
-    if ColorInterp.palette in dataset.colorinterp:
+    if ColorInterp.palette in dataset.colorinterp and not indices:
         raise SceneError(
             f"{what} holds indices into a colour table, not values: turn them into red, green and blue with "
             "`gdal_translate -expand rgb`"

@@ -16,6 +16,7 @@ MAX_NAME_BYTES = 200
 ITEM_NAME = "item.json"
 """Written last of all: no item, no product."""
 PROVENANCE_NAME = "run.json"
+METRICS_NAME = "metrics.json"
 QUICKLOOK_NAME = "quicklook.png"
 STORE_NAME = "product.zarr"
 LEDGER_NAME = "ledger"
@@ -131,7 +132,7 @@ def remove_product(folder: Path) -> None:
     """
     ledger = folder / LEDGER_NAME
     cogs = [cog_path(folder, array.parent.name) for array in (folder / STORE_NAME).glob("*/*/zarr.json")]
-    names = (ITEM_NAME, PROVENANCE_NAME, QUICKLOOK_NAME)
+    names = (ITEM_NAME, PROVENANCE_NAME, METRICS_NAME, QUICKLOOK_NAME)
     parts = (ledger / "chunks", ledger / "partials", folder / STORE_NAME, ledger)
     for path in (*(folder / name for name in names), *cogs, *parts):
         _remove(path)

@@ -1,0 +1,126 @@
+"""`evaluate`: metrics of a product, chunk by chunk on whatever runs jobs, and exactly those of the whole scene.
+
+A job reads the rectangle that it owns and the context that its metrics' windows reach into, and answers with sums.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+from rsmtl.engine.executor import Executor, SerialExecutor, in_order
+from rsmtl.engine.fused import fused_head, no_reference_job, on_their_own_grids, pan_ms_ratio
+from rsmtl.engine.truth import Judged, Rectangle, judge, measure_job
+from rsmtl.metrics import Metric, NoReference, Psnr, Result, Sums
+from rsmtl.models.spec import ModelSpec
+from rsmtl.scene.open import Source, open_truth, reopen
+from rsmtl.store.provenance import Run, read_run
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a product is worth."""
+
+    folder: Path
+    results: dict[str, Result]
+    """By head."""
+    sums: dict[str, tuple[Sums, ...]]
+    """By head, of each of its metrics; those of several scenes add up to what they are worth together."""
+
+
+def evaluate(
+    folder: Path,
+    truth: Source | Mapping[str, Source] | None = None,
+    *,
+    without: tuple[str, ...] = (),
+    executor: Executor | None = None,
+) -> Evaluation:
+    """Measure a finished product against truth, or a pansharpened one without.
+
+    Class maps get their confusion matrix and what follows from it; continuous heads PSNR, SSIM, Q, Q2ⁿ, SAM, ERGAS and
+    SCC in physical values. A pansharpened head needs no truth for QNR, HQNR and what they are made of.
+
+    Parameters
+    ----------
+    folder
+        Of one product.
+    truth
+        A raster, Zarr store or STAC item on the very grid of the product's head, or one for each head by name; alone it
+        is for the head whose scale and bands it fits, one band for class maps first. Classes are numbers from 0 on, in
+        one band, or the head's colours in three; 255 and what is nodata or masked does not count. None measures a
+        pansharpened head without a reference.
+    without
+        Classes that a second mean IoU leaves out, such as clutter.
+    executor
+        Who runs the jobs; this thread unless said.
+
+    Raises
+    ------
+    InputError
+        If there is no product, no head for the truth, another grid, or labels that are no classes of the head.
+    """
+    executor = executor or SerialExecutor()
+    run = read_run(folder)
+    spec = ModelSpec.model_validate(run.model_spec)
+    if truth is None:
+        return _without_reference(folder, run, spec, executor)
+    given = truth if isinstance(truth, Mapping) else {None: truth}
+    sums, results = {}, {}
+    for name, source in given.items():
+        judged = judge(folder, run, spec, name, open_truth(source), without)
+        found = _add_up(judged, run, executor)
+        sums[judged.head.name] = found
+        results[judged.head.name] = _merged(judged.metrics, found)
+    return Evaluation(folder, results, sums)
+
+
+def _add_up(judged: Judged, run: Run, executor: Executor) -> tuple[Sums, ...]:
+    height, width = judged.truth.geobox.shape
+    edge = int(run.chunk_px * judged.head.scale)
+    context = max(metric.context_px for metric in judged.metrics)
+    shared = executor.share(judged)
+    rectangles = _rectangles(height, width, edge, 0, context)
+    jobs = in_order(executor, measure_job, ((shared, *rectangle) for rectangle in rectangles))
+    return _summed(jobs)
+
+
+def _rectangles(
+    height: int, width: int, edge: int, before: int, after: int
+) -> Iterator[tuple[Rectangle, Rectangle, tuple[int, int]]]:
+    """Yield what each job reads, where in that the part lies that it owns, and where this begins in the scene."""
+    for y, x in product(range(0, height, edge), range(0, width, edge)):
+        read, own = [], []
+        for start, length in ((y, height), (x, width)):
+            stop, first = min(start + edge, length), max(0, start - before)
+            read.append(slice(first, min(stop + after, length)))
+            own.append(slice(start - first, stop - first))
+        yield (read[0], read[1]), (own[0], own[1]), (y, x)
+
+
+def _summed(jobs: Iterator[tuple[Sums, ...]]) -> tuple[Sums, ...]:
+    total = next(jobs)
+    for found in jobs:
+        total = tuple(a + b for a, b in zip(total, found, strict=True))
+    return total
+
+
+def _merged(metrics: tuple[Metric, ...], sums: tuple[Sums, ...]) -> Result:
+    merged: Result = {}
+    for metric, found in zip(metrics, sums, strict=True):
+        merged |= metric.result(found)
+        if isinstance(metric, Psnr):
+            merged["data_range"] = metric.data_range
+    return merged
+
+
+def _without_reference(folder: Path, run: Run, spec: ModelSpec, executor: Executor) -> Evaluation:
+    name = fused_head(spec, folder).name
+    scene = reopen(run.opened_with)
+    metric = NoReference(pan_ms_ratio(scene))
+    pair = on_their_own_grids(scene, metric.ratio)
+    height, width = (size // metric.ratio for size in pair.inputs["pan"].geobox.shape)
+    rectangles = _rectangles(height, width, max(1, run.chunk_px // metric.ratio), *metric.context_px)
+    shared = executor.share(pair)
+    jobs = ((folder, name, shared, metric, *rectangle) for rectangle in rectangles)
+    sums = _summed(in_order(executor, no_reference_job, jobs))
+    return Evaluation(folder, {name: metric.result(sums[0])}, {name: sums})

@@ -1,0 +1,38 @@
+"""What stands in a product's store, as arrays."""
+
+from pathlib import Path
+
+import numpy as np
+import odc.geo.xr  # noqa: F401  # the accessor that knows an array's grid
+import xarray as xr
+from numpy.typing import NDArray
+
+from rsmtl.errors import InputError
+from rsmtl.store.zarr import open_product
+
+
+def stored_array(folder: Path, name: str) -> xr.DataArray:
+    """Return a stored array `(band, y, x)`, lazily.
+
+    Raises
+    ------
+    InputError
+        If there is none of that name.
+    """
+    for group in open_product(folder).values():
+        if name in group:
+            return group[name]
+    raise InputError(f"the store in {folder} has no array {name!r}: make the product anew with --overwrite")
+
+
+def physical(stored: xr.DataArray) -> NDArray[np.float64]:
+    """Return an array's physical values `(bands, H, W)`, NaN where nodata."""
+    values = stored.values.astype(np.float64)
+    nodata = stored.attrs.get("_FillValue")
+    if nodata is not None:
+        values[stored.values == np.asarray(nodata).astype(stored.dtype)] = np.nan
+    scale, offset = (
+        np.reshape(stored.attrs.get(key, default), (-1, 1, 1))
+        for key, default in (("scale_factor", 1.0), ("add_offset", 0.0))
+    )
+    return np.asarray(values * scale + offset)

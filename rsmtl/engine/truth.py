@@ -1,0 +1,164 @@
+"""Truth for a head of a product: which head it fits, whether it lies on its grid, and what one rectangle is worth."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from rsmtl.engine.stored import physical, stored_array
+from rsmtl.errors import InputError
+from rsmtl.metrics import Confusion, Ergas, Metric, Part, Psnr, Q2n, QIndex, Sam, Scc, Ssim, Sums
+from rsmtl.models.spec import ClassSpec, HeadSpec, ModelSpec
+from rsmtl.scene.grid import crs_name, shift_px
+from rsmtl.scene.scene import SceneInput
+from rsmtl.store.provenance import Run
+
+IGNORED = 255
+"""A label that no metric counts, besides the truth's own nodata."""
+
+GRID_TOLERANCE_PX = 0.01
+"""How far the truth's corners may lie from the product's."""
+
+Rectangle = tuple[slice, slice]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A head, what it is compared with, and how."""
+
+    folder: Path
+    head: HeadSpec
+    truth: SceneInput
+    metrics: tuple[Metric, ...]
+
+
+def judge(
+    folder: Path, run: Run, spec: ModelSpec, name: str | None, truth: SceneInput, without: tuple[str, ...]
+) -> Judged:
+    """Return how a head is measured against truth; the head that the truth fits unless it is named.
+
+    Raises
+    ------
+    InputError
+        If no head fits, the truth lies on another grid, or a class left out is none.
+    """
+    head = _head_for(spec, name, truth, folder)
+    _check_grid(stored_array(folder, head.name).odc.geobox, truth, head.name)
+    if head.kind == "classes":
+        names = tuple(c.name for c in head.classes) or tuple(f"class {k}" for k in range(head.n_classes))
+        unknown = [one for one in without if one not in names]
+        if unknown:
+            raise InputError(f"there is no class {unknown[0]!r}: the classes are {', '.join(names)}")
+        return Judged(folder, head, truth, (Confusion(names, without),))
+    like = spec.input(head.like)
+    radiometry = run.inputs[head.like].radiometry
+    data_range = float(max(radiometry["high"]) - min(radiometry["low"]))
+    ratio = Fraction(like.scale) / Fraction(head.scale)
+    metrics = Psnr(data_range), Ssim(data_range), QIndex(), Q2n(), Sam(), Ergas(ratio), Scc()
+    return Judged(folder, head, truth, metrics)
+
+
+def _head_for(spec: ModelSpec, name: str | None, truth: SceneInput, folder: Path) -> HeadSpec:
+    if name is not None:
+        if name not in {head.name for head in spec.heads}:
+            heads = ", ".join(head.name for head in spec.heads)
+            raise InputError(f"there is no head {name!r} in {folder}: its heads are {heads}")
+        return spec.head(name)
+    fitting = [
+        head
+        for head in sorted(spec.heads, key=lambda head: (head.kind == "classes") != (len(truth.bands) == 1))
+        if stored_array(folder, head.name).odc.geobox.shape == truth.geobox.shape
+        and len(truth.bands) in _bands_of_truth(head)
+    ]
+    if not fitting:
+        heads = "; ".join(
+            f"{h.name} {' or '.join(map(str, _bands_of_truth(h)))} band(s) of "
+            f"{'×'.join(map(str, stored_array(folder, h.name).shape[-2:]))} px"
+            for h in spec.heads
+        )
+        raise InputError(
+            f"the truth has {len(truth.bands)} band(s) of {'×'.join(map(str, truth.geobox.shape))} px, which fits no "
+            f"head of {folder} ({heads}): give the truth of one of them on its own grid"
+        )
+    return fitting[0]
+
+
+def _bands_of_truth(head: HeadSpec) -> tuple[int, ...]:
+    if head.kind == "continuous":
+        return (head.channels,)
+    return (1, 3) if head.classes else (1,)
+
+
+def _check_grid(grid: GeoBox, truth: SceneInput, head: str) -> None:
+    theirs = truth.geobox
+    same = grid.crs == theirs.crs and grid.shape == theirs.shape
+    if not same or shift_px(theirs, grid) > GRID_TOLERANCE_PX:
+        raise InputError(
+            f"the truth must lie on the grid of {head!r} ({_described(grid)}), but lies on {_described(theirs)}: "
+            "bring it there yourself, so that no label is interpolated"
+        )
+
+
+def _described(grid: GeoBox) -> str:
+    a, _, c, _, e, f = tuple(grid.affine)[:6]
+    return f"{crs_name(grid)}, {grid.shape.y}×{grid.shape.x} px of {a:.6g} by {e:.6g} from ({c:.6f}, {f:.6f})"
+
+
+def measure_job(judged: Judged, read: Rectangle, own: Rectangle, origin: tuple[int, int]) -> tuple[Sums, ...]:
+    """Return what one rectangle contributes to each metric.
+
+    Raises
+    ------
+    InputError
+        If a label is no class of the head.
+    """
+    stored = stored_array(judged.folder, judged.head.name)[:, *read]
+    truth = judged.truth.read(*read)
+    known = np.asarray(np.isfinite(truth).all(axis=0))
+    if judged.head.kind == "classes":
+        reference = _labels(truth, known, judged.head.classes)
+        known &= reference[0] != IGNORED
+        estimate = stored.values
+        usable = known & (estimate[0] != stored.attrs["_FillValue"])
+    else:
+        reference, estimate = truth.astype(np.float64), physical(stored)
+        usable = known & np.isfinite(estimate).all(axis=0)
+    _check_labels(judged, reference, usable)
+    part = Part(reference, estimate, usable, own, origin)
+    return tuple(metric.sums(part) for metric in judged.metrics)
+
+
+def _labels(
+    truth: NDArray[np.float32], known: NDArray[np.bool_], classes: tuple[ClassSpec, ...]
+) -> NDArray[np.int64]:
+    """Class indices `(1, H, W)` of labels, or of the classes' colours; −1 for a colour of no class."""
+    values = np.where(known, truth, IGNORED).astype(np.int64)
+    if len(values) == 1:
+        return values
+    labels = np.full((1, *values.shape[1:]), -1, dtype=np.int64)
+    for index, one in enumerate(classes):
+        labels[0][(values == np.reshape(one.color, (3, 1, 1))).all(axis=0)] = index
+    labels[0][~known] = IGNORED
+    return labels
+
+
+def _check_labels(judged: Judged, reference: NDArray[Any], usable: NDArray[np.bool_]) -> None:
+    if judged.head.kind != "classes":
+        return
+    wrong = usable & ((reference[0] < 0) | (reference[0] >= judged.head.n_classes))
+    if not wrong.any():
+        return
+    label = int(reference[0][wrong][0])
+    if label < 0:
+        raise InputError(
+            f"the truth of {judged.head.name!r} has a colour that is none of its classes': give class numbers, or the "
+            "colours exactly as `rsmtl models --json` lists the classes"
+        )
+    raise InputError(
+        f"the truth of {judged.head.name!r} has label {label}, the classes are 0 to {judged.head.n_classes - 1} and "
+        f"{IGNORED} for what does not count: renumber it"
+    )
