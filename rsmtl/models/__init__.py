@@ -2,6 +2,7 @@
 
 from rsmtl.models.checkpoint import Card, load_model, read_card, save_checkpoint, shipped_models
 from rsmtl.models.detaching import detach
+from rsmtl.models.exported import save_exported
 from rsmtl.models.model import Model
 from rsmtl.models.registry import SYSTEMS, System, find_system, system_config
 from rsmtl.models.spec import ClassSpec, HeadSpec, InputSpec, ModelSpec
@@ -20,6 +21,7 @@ __all__ = [
     "load_model",
     "read_card",
     "save_checkpoint",
+    "save_exported",
     "shipped_models",
     "system_config",
 ]

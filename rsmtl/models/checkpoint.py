@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor, nn
 
 from rsmtl.errors import ModelError, RunError, explain
+from rsmtl.models.exported import SUFFIX, load_exported
 from rsmtl.models.model import Model
 from rsmtl.models.registry import find_system, system_config
 from rsmtl.models.spec import ModelSpec
@@ -104,7 +105,8 @@ def load_model(name_or_path: str | Path) -> Model:
     Parameters
     ----------
     name_or_path
-        Name of a shipped model (`urec-landscape`; `shipped_models()` lists them), or path of a checkpoint.
+        Name of a shipped model (`urec-landscape`; `shipped_models()` lists them), or path of a checkpoint
+        (`.safetensors`) or of an exported program (`.pt2`).
 
     Returns
     -------
@@ -119,6 +121,8 @@ def load_model(name_or_path: str | Path) -> Model:
         weights do not fit its system or are not finite.
     """
     path = locate(str(name_or_path))
+    if path.suffix == SUFFIX:
+        return load_exported(path)
     header, weights, sha256 = _read_weights(path)
     card = _parse_card(header, path)
     system = find_system(card.spec.system)

@@ -238,7 +238,9 @@ def _add_model(item: Item, run: Run) -> None:
     item.properties |= mlm.mlm_properties(spec, name, run)
     item.properties["bands"] = [{"name": name} for i in spec.inputs for name in mlm.band_names(i)]
     fields = {
-        "mlm:artifact_type": "safetensors.torch.save_file",
+        "mlm:artifact_type": "torch.export.save"
+        if run.model_href.endswith(".pt2")
+        else "safetensors.torch.save_file",
         "file:checksum": f"{_SHA256}{run.model_sha256}",
     }
     model = Asset(run.model_href, f"Weights of {name}", None, "application/octet-stream", ["mlm:model"])
