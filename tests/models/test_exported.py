@@ -179,7 +179,7 @@ def test_a_damaged_file_is_a_sentence(size: int, path: Path, tmp_path: Path) -> 
     damaged = tmp_path / "damaged.pt2"
     damaged.write_bytes(path.read_bytes()[:size])
     with pytest.raises(
-        ModelError, match="damaged or cut short|was not opened"
+        ModelError, match=r"damaged or cut short|was not opened"
     ):  # its last entry is an archive, too
         load_model(damaged)
 

@@ -1,6 +1,10 @@
-"""Every system of the registry passes the suite."""
+"""Every system of the registry passes the suite, and the published ones run at their published width."""
 
-from rsmtl.models import SYSTEMS
+import pytest
+import torch
+
+from rsmtl.losses import loss_terms
+from rsmtl.models import SYSTEMS, find_system, system_config
 from tests.models.suite import SystemSuite
 
 
@@ -95,3 +99,26 @@ class TestSrSegTwice(SystemSuite):
 
 def test_every_system_is_tested() -> None:
     assert {suite.system for suite in SystemSuite.__subclasses__()} == set(SYSTEMS)
+
+
+@pytest.mark.parametrize(
+    ("name", "edge"),
+    [("panseg", 256), ("urec", 256), ("dsrl", 128), ("srseg", 24), ("unet", 128), ("segnet", 96)],
+)
+def test_published_width_learns_in_one_step(name: str, edge: int) -> None:
+    """A forward and a backward pass of the published loss at the published width."""
+    torch.manual_seed(0)
+    system = find_system(name)
+    config = system_config(system, {})
+    spec = system.make_spec(config, bands={}, classes=(), radiometry={})
+    batch = {i.name: torch.rand(2, i.channels, int(edge * i.scale), int(edge * i.scale)) for i in spec.inputs}
+    for head in spec.heads:
+        size = int(edge * head.scale)
+        labels = torch.randint(head.n_classes, (2, size, size)) if head.kind == "classes" else None
+        batch[head.name] = torch.rand(2, head.channels, size, size) if labels is None else labels
+    module = system.build(config).train()
+    outputs = module(*(batch[i.name] for i in spec.inputs))
+    total = torch.stack(list(loss_terms(system.terms(config), outputs, batch).values())).sum()
+    total.backward()
+    assert total.isfinite()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in module.parameters())
