@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 
 def models(as_json: JsonOption = False) -> int:
-    """List the models that come with rsmtl, and the systems that can be trained, in their published size."""
+    """List the models that come with rsmtl, systems in their published size, and classical pansharpening."""
+    from rsmtl.engine.classical import METHODS
     from rsmtl.models import SYSTEMS, load_model, read_card, shipped_models
 
     report = Report("models", as_json)
@@ -27,7 +28,18 @@ def models(as_json: JsonOption = False) -> int:
     report.show(_table("Models", "Model", shipped, {"Mean IoU": "mean_iou_test"}))
     report.show("")
     report.show(_table("Systems, in their published size", "System", systems, {}))
-    return report.close(models=shipped, systems=systems)
+    report.show("")
+    report.show(_classical(METHODS))
+    return report.close(models=shipped, systems=systems, classical=METHODS)
+
+
+def _classical(methods: dict[str, str]) -> Table:
+    table = plain_table(
+        "Method", "What it is", title="Classical pansharpening of PAN and MS, by name in --model"
+    )
+    for name, summary in methods.items():
+        table.add_row(name, summary)
+    return table
 
 
 def _published(system: "System") -> dict[str, Any]:
@@ -60,6 +72,7 @@ def _head(spec: "HeadSpec") -> dict[str, Any]:
         "name": spec.name,
         "kind": spec.kind,
         "channels": spec.channels,
+        "n_classes": spec.n_classes if spec.kind == "classes" else None,
         "scale": str(spec.scale),
         "classes": [c.name for c in spec.classes],
     }
@@ -70,19 +83,22 @@ def _table(title: str, heading: str, rows: list[dict[str, Any]], scores: dict[st
     for row in rows:
         table.add_row(
             row["name"],
-            "\n".join(_listed(i, i["bands"], "bands") for i in row["inputs"]),
-            "\n".join(
-                _listed(h, h["classes"], "classes" if h["kind"] == "classes" else "bands")
-                for h in row["heads"]
-            ),
+            "\n".join(_listed(i, i["bands"], i["channels"], "bands") for i in row["inputs"]),
+            "\n".join(_listed_head(h) for h in row["heads"]),
             f"{row['parameters']:,}",
             *("–" if row[key] is None else f"{row[key]:.3f}" for key in scores.values()),
         )
     return table
 
 
-def _listed(part: dict[str, Any], names: list[str], what: str) -> str:
+def _listed_head(head: dict[str, Any]) -> str:
+    if head["kind"] == "classes":
+        return _listed(head, head["classes"], head["n_classes"], "classes")
+    return _listed(head, [], head["channels"], "bands")
+
+
+def _listed(part: dict[str, Any], names: list[str], n: int, what: str) -> str:
     """`ms ×1/4: red, green, blue`."""
     scale = "" if part["scale"] == "1" else f" ×{part['scale']}"
-    listed = ", ".join(names) or f"{part['channels']} {what}"
+    listed = ", ".join(names) or ("1 band" if (n, what) == (1, "bands") else f"{n} {what}")
     return f"{part['name']}{scale}: {listed}"

@@ -31,6 +31,9 @@ class TrainConfig(BaseModel):
     """Learning rate of Adam."""
     schedule: Literal["constant", "cosine"] = "constant"
     """`cosine`: the learning rate falls along a half cosine to nothing over the whole training."""
+    decay_epochs: tuple[int, ...] = ()
+    """Epochs, counted from 1, from each of which on the learning rate is a tenth of what it was: (10,) in the recipe of
+    panseg, (151,) in that of srseg."""
     validation_px: int = Field(default=512, gt=0)
     """Edge of the windows in which whole scenes are validated."""
     precision: Literal["fp32", "bf16"] = "fp32"

@@ -70,8 +70,8 @@ def train(
 
     module = channels_last(module)
     optimizer = Adam(module.parameters(), lr=config.lr)
-    n_steps = config.epochs * math.ceil(config.sampling.patches_per_epoch / config.batch)
-    scheduler = LambdaLR(optimizer, lambda step: _lr_factor(config.schedule, step, n_steps))
+    steps_per_epoch = math.ceil(config.sampling.patches_per_epoch / config.batch)
+    scheduler = LambdaLR(optimizer, lambda step: lr_factor(config, step, steps_per_epoch))
 
     best = -math.inf
     for epoch in range(config.epochs):
@@ -164,9 +164,13 @@ def score(
     return evaluate(module, scenes, names, window_px=config.validation_px, precision=config.precision)
 
 
-def _lr_factor(schedule: str, step: int, n_steps: int) -> float:
-    """Return the share of the learning rate at a step."""
-    return 1.0 if schedule == "constant" else (1 + math.cos(math.pi * step / n_steps)) / 2
+def lr_factor(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
+    """Return the share of the learning rate with which a step, counted from 0, is taken."""
+    epoch = step // steps_per_epoch + 1
+    decay = 0.1 ** sum(epoch >= first for first in config.decay_epochs)
+    if config.schedule == "constant":
+        return decay
+    return decay * (1 + math.cos(math.pi * step / (config.epochs * steps_per_epoch))) / 2
 
 
 def _fresh_folder(out: Path) -> Path:

@@ -9,6 +9,7 @@ from rsmtl.datasets import DubaiData, Sampling
 from rsmtl.errors import InputError, ModelError, RunError
 from rsmtl.models import load_model, read_card
 from rsmtl.training import TrainConfig, train
+from rsmtl.training.loop import lr_factor
 from tests.datasets.dubai_fake import write_fake_dubai
 
 CONFIG = TrainConfig(
@@ -102,8 +103,8 @@ def test_folder_that_is_a_file(data_root: Path, tmp_path: Path):
 
 
 def test_wrong_configurations(data_root: Path, tmp_path: Path):
-    with pytest.raises(ModelError, match="there is no system 'segnet'"):
-        train(changed(system="segnet"), tmp_path, data_root)
+    with pytest.raises(ModelError, match="there is no system 'resnet'"):
+        train(changed(system="resnet"), tmp_path, data_root)
     with pytest.raises(
         InputError, match=r"urec needs edges that are multiples of 32: got sampling\.patch_px 40"
     ):
@@ -116,3 +117,18 @@ def test_wrong_configurations(data_root: Path, tmp_path: Path):
 def test_no_data(tmp_path: Path):
     with pytest.raises(InputError, match=r"there are no images in .*nowhere/dubai/tile1"):
         train("urec-dubai", tmp_path / "run", tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("lr", "decay_epochs", "expected"),
+    [
+        (1e-3, (10,), {1: 1e-3, 9: 1e-3, 10: 1e-4, 40: 1e-4}),  # panseg
+        (1e-5, (151,), {1: 1e-5, 150: 1e-5, 151: 1e-6, 300: 1e-6}),  # srseg
+        (1e-4, (), {1: 1e-4, 100: 1e-4}),  # urec
+    ],
+)
+def test_published_learning_rates(lr: float, decay_epochs: tuple[int, ...], expected: dict[int, float]):
+    config = changed(lr=lr, decay_epochs=decay_epochs, schedule="constant")
+    for epoch, rate in expected.items():
+        for step in ((epoch - 1) * 50, epoch * 50 - 1):
+            assert config.lr * lr_factor(config, step, steps_per_epoch=50) == pytest.approx(rate)
