@@ -30,8 +30,8 @@ SQUARE_PX = 1024
 BAYESIAN_LAMBDA = 0.9999
 """Weight of PAN against MS in the Bayesian fusion; as Orfeo ToolBox has it."""
 
-RADIUS_PX = 1
-"""Of LMVM's neighbourhood: 3×3 pixels."""
+RADIUS_PX = 3
+"""Of LMVM's neighbourhood: 7×7 pixels, as Orfeo ToolBox has it."""
 
 METHODS = {
     "lmvm": "local mean and variance matching",

@@ -21,7 +21,7 @@ class Lmvm(nn.Module):
     are reflected. Where PAN is flat there is no detail, and the result is mean MS.
     """
 
-    def __init__(self, radius: int = 1) -> None:
+    def __init__(self, radius: int) -> None:
         super().__init__()
         self.radius = radius
 

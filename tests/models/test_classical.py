@@ -34,7 +34,7 @@ def test_local_mean_and_variance_matching_is_its_formula() -> None:
         return uniform_filter(image, 3, mode="mirror"), generic_filter(image, np.std, 3, mode="mirror")
 
     mean_pan, sd_pan = moments(pan[0, 0].double().numpy())
-    found = Lmvm()(pan, ms)["hrms"][0].numpy()
+    found = Lmvm(1)(pan, ms)["hrms"][0].numpy()
     for band, values in zip(found, ms[0].double().numpy(), strict=True):
         mean_ms, sd_ms = moments(values)
         expected = (pan[0, 0].numpy() - mean_pan) * sd_ms / sd_pan + mean_ms
@@ -46,12 +46,12 @@ def test_ms_that_is_pan_comes_back(seed: int, flat: bool) -> None:
     pan = torch.from_numpy(np.rint(fakes.textured((1, 1, 17, 23), seed=seed) * 2047))
     if flat:
         pan[..., 5:12, 5:12] = 700
-    np.testing.assert_allclose(Lmvm()(pan, pan)["hrms"], pan, rtol=1e-6)
+    np.testing.assert_allclose(Lmvm(1)(pan, pan)["hrms"], pan, rtol=1e-6)
 
 
 def test_where_pan_is_flat_there_is_no_detail() -> None:
     _, ms = pair()
-    found = Lmvm()(torch.full((1, 1, 40, 52), 300.0), ms)["hrms"]
+    found = Lmvm(1)(torch.full((1, 1, 40, 52), 300.0), ms)["hrms"]
     assert found.isfinite().all()
     mean = uniform_filter(ms[0, 1].double().numpy(), 3, mode="mirror")
     np.testing.assert_allclose(found[0, 1], mean, rtol=1e-5)
