@@ -31,10 +31,10 @@ from rsmtl.cli.options import with_settings
 from rsmtl.cli.sources import read_assets
 from rsmtl.config import Settings
 from rsmtl.dispatch import cluster_at, local_cluster, said_plainly
+from rsmtl.engine.classical import ModelFinder, model_finder
 from rsmtl.engine.executor import Executor
 from rsmtl.engine.product import write
 from rsmtl.errors import InputError, RsmtlError, RunError, SceneError, explain
-from rsmtl.models import Model, load_model
 from rsmtl.scene.open import Assets, SceneRef, open_scene, scene_refs
 from rsmtl.store.provenance import read_run
 
@@ -47,7 +47,7 @@ class CatalogueRun(BaseModel):
     catalogue: str
     """STAC catalogue, collection or item, or a single raster or Zarr store: a path or URL."""
     model: str
-    """A model that comes with rsmtl, or the path of a checkpoint."""
+    """A model that comes with rsmtl, the path of a checkpoint or exported program, or a classical method."""
     out: Path
     """Folder that receives a folder for each scene."""
     assets: Assets | None = None
@@ -87,11 +87,11 @@ def process_catalogue(run: CatalogueRun) -> list[SceneRow] | State:
         reason, after all others were processed; if nothing could be begun, one that says why.
     """
     try:
-        model, refs = load_model(run.model), list(scene_refs(run.catalogue))
+        find_model, refs = model_finder(run.model), list(scene_refs(run.catalogue))
         n_workers = run.workers or max(1, CPU_COUNT // run.settings.torch_threads)
         with cluster_at(run.scheduler) if run.scheduler else local_cluster(n_workers) as cluster:
             get_run_logger().info("%d scenes; dashboard: %s", len(refs), cluster.dashboard)
-            rows = _process_each(refs, run, model, cluster)
+            rows = _process_each(refs, run, find_model, cluster)
     except RsmtlError as error:
         return Failed(message=str(error), data=error)
     create_markdown_artifact(scene_table(rows), key="scenes", description=f"Products in {run.out}")
@@ -117,7 +117,7 @@ def _may_pass(_step: Task[..., Any], _run: TaskRun, state: State) -> bool:
     retry_condition_fn=_may_pass,
 )
 def process_scene(
-    ref: SceneRef, run: CatalogueRun, model: Model, executor: Executor, taken: frozenset[str]
+    ref: SceneRef, run: CatalogueRun, find_model: ModelFinder, executor: Executor, taken: frozenset[str]
 ) -> SceneRow | State:
     """Run the model over one scene. A retry takes up what the attempt before it has finished.
 
@@ -137,7 +137,7 @@ def process_scene(
         with SceneBar(scene.id, Console(stderr=True)) as bar, said_plainly():
             product = write(
                 scene,
-                model,
+                find_model(scene, run.settings, executor),
                 run.out,
                 run.settings,
                 executor=executor,
@@ -158,7 +158,7 @@ def process_scene(
 
 
 def _process_each(
-    refs: list[SceneRef], run: CatalogueRun, model: Model, executor: Executor
+    refs: list[SceneRef], run: CatalogueRun, find_model: ModelFinder, executor: Executor
 ) -> list[SceneRow]:
     """Take a step for each scene, one after the other; one that fails, fails alone."""
     step = process_scene.with_options(
@@ -168,7 +168,7 @@ def _process_each(
     for ref in refs:
         taken = frozenset(row.scene for row in rows if row.folder)
         # Quoted, or Prefect would look through the weights for results of other steps.
-        state = step(ref, run, quote(model), quote(executor), taken, return_state=True)
+        state = step(ref, run, quote(find_model), quote(executor), taken, return_state=True)
         rows.append(_row(ref, state.result(raise_on_failure=False)))
         get_run_logger().info("%s: %s", rows[-1].scene, rows[-1].result)
     return rows

@@ -28,8 +28,8 @@ def test_no_words_show_the_commands(call: Call) -> None:
 
 
 def test_an_unknown_command(call: Call) -> None:
-    ended = call("paint")
-    assert (ended.status, ended.err) == (2, "No such command 'paint'; see rsmtl --help\n")
+    ended = call("dissolve")
+    assert (ended.status, ended.err) == (2, "No such command 'dissolve'; see rsmtl --help\n")
 
 
 def test_help_does_not_wait_for_what_is_heavy() -> None:
