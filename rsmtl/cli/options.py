@@ -34,8 +34,8 @@ ModelOption = Annotated[
     str,
     typer.Option(
         metavar="NAME|PATH",
-        help="A model that comes with rsmtl, a classical method (see `rsmtl models`), or the path of a checkpoint or of "
-        "an exported program.",
+        help="A model that comes with rsmtl, a classical method (see `rsmtl models`), or the path of a checkpoint or "
+        "of an exported program.",
         show_default=False,
     ),
 ]

@@ -198,7 +198,7 @@ def moment_job(scene: Scene, spec: ModelSpec, y: slice, x: slice, ratio: int) ->
 
 def _products(values: NDArray[Any]) -> NDArray[np.float64]:
     extended = np.concatenate([np.ones((1, values.shape[1])), values])
-    return np.asarray(extended @ extended.T)
+    return np.asarray(np.einsum("in,jn->ij", extended, extended))  # not by BLAS: bits depend on its threads
 
 
 def _finished(sums: NDArray[np.float64], scene_id: str) -> Moments:
