@@ -13,7 +13,7 @@ demo: .venv/installed  ## a Prefect flow over a synthetic catalogue: products, a
 	$(BIN)/python -m flows.demo
 
 test: .venv/installed  ## the whole suite, slow tests included
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist worksteal
 
 check: .venv/installed  ## style, types, layers
 	$(BIN)/ruff check .
