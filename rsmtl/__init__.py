@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rsmtl.models.spec import InputSpec as InputSpec
     from rsmtl.models.spec import ModelSpec as ModelSpec
     from rsmtl.scene.open import open_scene as open_scene
-    from rsmtl.training.loop import train as train
+    from rsmtl.training import train as train
 
 _HOMES = {
     "Settings": "rsmtl.config",
@@ -43,7 +43,7 @@ _HOMES = {
     "write": "rsmtl.engine.product",
     "verify": "rsmtl.engine.verify",
     "open_scene": "rsmtl.scene.open",
-    "train": "rsmtl.training.loop",
+    "train": "rsmtl.training",
 }
 
 __all__ = ["__version__", *_HOMES]

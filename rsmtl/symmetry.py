@@ -32,6 +32,7 @@ def _all(mirrored: Iterable[bool]) -> tuple[Symmetry, ...]:
 GROUPS: dict[str, tuple[Symmetry, ...]] = {
     "none": (Symmetry(0, False),),
     "rotations": _all([False]),
+    "mirrors": (Symmetry(0, False), Symmetry(2, False), Symmetry(0, True), Symmetry(2, True)),
     "dihedral": _all([False, True]),
 }
-"""What each test-time augmentation of the settings averages over; as many as divide a float exactly."""
+"""What test-time augmentation averages over, as many as divide a float exactly; and what patches are drawn from."""

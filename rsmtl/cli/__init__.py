@@ -1,4 +1,4 @@
-"""The command line: `rsmtl predict | plan | verify | evaluate | train | models | demo`.
+"""The command line: `rsmtl predict | plan | verify | evaluate | prepare | train | models | demo`.
 
 Modules here import little at their top, and what is heavy (torch, Dask, rasterio) where a command needs it: help
 must not wait for it.
@@ -20,6 +20,7 @@ from rsmtl.cli.interrupt import end_in_bounded_time
 from rsmtl.cli.models import models
 from rsmtl.cli.plan import plan
 from rsmtl.cli.predict import predict
+from rsmtl.cli.prepare import prepare
 from rsmtl.cli.quiet import quiet
 from rsmtl.cli.report import INTERRUPTED, Interrupted, Report
 from rsmtl.cli.train import train
@@ -33,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-COMMANDS: tuple[Callable[..., int], ...] = (predict, plan, verify, evaluate, train, models, demo)
+COMMANDS: tuple[Callable[..., int], ...] = (predict, plan, verify, evaluate, prepare, train, models, demo)
 
 
 def _interruptible(command: Callable[..., int]) -> Callable[..., int]:
@@ -85,10 +86,12 @@ def main(arguments: list[str] | None = None) -> int:
         end_in_bounded_time()
     with quiet():
         status = _run(words)
-    if status == INTERRUPTED and arguments is None:
+    if arguments is None and (status == INTERRUPTED or "TORCHELASTIC_RUN_ID" in os.environ):
+        # do not wait for threads that compute what --resume will compute again; and a rank of a training that has
+        # ended well must not be called a failed one because a thread of gloo is late and aborts the process
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(status)  # do not wait for threads that compute what --resume will compute again
+        os._exit(status)
     return status
 
 

@@ -44,7 +44,7 @@ class Report:
 
     def show(self, what: RenderableType) -> None:
         """Print a result for people: to standard output, or to standard error where that is kept for JSON."""
-        self._people.print(what)
+        self._people.print(what, soft_wrap=isinstance(what, str))
 
     def fail(self, subject: str, error: RsmtlError) -> None:
         """Print the one line that says what is wrong, and remember it."""

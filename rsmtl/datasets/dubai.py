@@ -1,18 +1,14 @@
 """Semantic segmentation of aerial imagery of Dubai: 72 RGB images in eight tiles, six classes, CC0."""
 
-import warnings
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-import rasterio
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
-from rsmtl.datasets.patches import LabelledScene, Splits
+from rsmtl.datasets.files import check_same_size, decode_colors, read_rgb
+from rsmtl.datasets.scene import LABELS, About, Layer, SceneSource, Split, labels_layer
 from rsmtl.errors import InputError
-from rsmtl.losses import IGNORE
 from rsmtl.models.spec import ClassSpec
 from rsmtl.radiometry import Radiometry
 
@@ -26,74 +22,54 @@ CLASSES = (
 )
 """In the masks' own colours. Any other colour (stray black, 0.6 % of the pixels) is `IGNORE`."""
 
-TRAIN_TILES, VALIDATION_TILES, TEST_TILES = (1, 3, 5, 6, 8), (2,), (4, 7)
+TILES: dict[int, Split] = {
+    **dict.fromkeys((1, 3, 5, 6, 8), "train"),
+    2: "validation",
+    **dict.fromkeys((4, 7), "test"),
+}
 """The images of one tile are neighbours, so a tile is never split."""
 
 RADIOMETRY = Radiometry(low=(0.0,), high=(255.0,))
 
 
 class DubaiData(BaseModel):
-    """Which data set a training uses: this one."""
+    """The data set in a folder that holds `tile1` … `tile8` with images (.jpg) and masks (.png)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Literal["dubai"] = "dubai"
 
+    def about(self) -> About:
+        """Return what all scenes have in common."""
+        return About({"image": ("red", "green", "blue")}, CLASSES, {"image": RADIOMETRY})
 
-def load_dubai(folder: Path) -> Splits:
-    """Read the data set from `folder`, which holds `tile1` … `tile8` with images (.jpg) and masks (.png).
+    def sources(self, folder: Path) -> tuple[SceneSource, ...]:
+        """List the scenes.
 
-    Raises
-    ------
-    InputError
-        If a tile, an image or a mask is missing or cannot be read, or if a mask does not fit its image.
-    """
-    train, validation, test = (
-        tuple(scene for tile in tiles for scene in _read_tile(folder / f"tile{tile}"))
-        for tiles in (TRAIN_TILES, VALIDATION_TILES, TEST_TILES)
-    )
-    return Splits(train, validation, test, ("red", "green", "blue"), CLASSES, RADIOMETRY)
-
-
-def decode_mask(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Turn a colour mask `(3, H, W)` into class indices `(H, W)`; colours of no class become `IGNORE`."""
-    labels = np.full(rgb.shape[1:], IGNORE, dtype=np.uint8)
-    for index, spec in enumerate(CLASSES):
-        labels[(rgb == np.array(spec.color, dtype=np.uint8)[:, None, None]).all(axis=0)] = index
-    return labels
+        Raises
+        ------
+        InputError
+            If a tile is missing or has no image.
+        """
+        return tuple(
+            SceneSource(f"{path.parent.name}/{path.stem}", split, partial(_read, path))
+            for tile, split in sorted(TILES.items())
+            for path in _images(folder / f"tile{tile}")
+        )
 
 
-def _read_tile(folder: Path) -> list[LabelledScene]:
+def _images(folder: Path) -> list[Path]:
     images = sorted(folder.glob("image_part_*.jpg"))
     if not images:
         raise InputError(
             f"there are no images in {folder}: the Dubai data set has tile1 … tile8, each with "
             "image_part_NNN.jpg and a mask image_part_NNN.png"
         )
-    return [_read_scene(path) for path in images]
+    return images
 
 
-def _read_scene(path: Path) -> LabelledScene:
-    image, labels = _read_rgb(path), decode_mask(_read_rgb(path.with_suffix(".png")))
-    if image.shape[1:] != labels.shape:
-        raise InputError(
-            f"the mask of {path} is {labels.shape} pixels, the image {image.shape[1:]}: they must agree"
-        )
-    return LabelledScene(f"{path.parent.name}/{path.stem}", image, labels, RADIOMETRY)
-
-
-def _read_rgb(path: Path) -> NDArray[np.uint8]:
-    """Read `(3, H, W)` uint8, through the palette where the file has one."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(path) as file:
-                values: NDArray[np.uint8] = file.read()[:3]
-                if file.count > 1:
-                    return values
-                palette = np.zeros((3, 256), dtype=np.uint8)
-                for index, color in file.colormap(1).items():
-                    palette[:, index] = color[:3]
-    except (RasterioError, ValueError) as error:
-        raise InputError(f"cannot read {path} as an RGB or palette image: {error}") from error
-    return palette[:, values[0]]
+def _read(path: Path) -> dict[str, Layer]:
+    image = read_rgb(path)
+    labels = decode_colors(read_rgb(path.with_suffix(".png")), CLASSES)
+    check_same_size(path, image.shape, labels.shape)
+    return {"image": Layer(image, RADIOMETRY), LABELS: labels_layer(labels)}

@@ -1,46 +1,20 @@
-"""From labelled scenes to training patches: random windows that depend on (seed, epoch, index) alone."""
+"""From labelled scenes to training patches, each of which depends on (seed, epoch, index) alone."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
-from torch.utils.data import Dataset
 
+from rsmtl.datasets.layout import Rectangle, strided_patches
+from rsmtl.datasets.scene import LABELS, LabelledScene
+from rsmtl.errors import InputError
 from rsmtl.losses import IGNORE
-from rsmtl.models.spec import ClassSpec
-from rsmtl.radiometry import Radiometry
 from rsmtl.symmetry import GROUPS
-
-
-@dataclass(frozen=True)
-class LabelledScene:
-    """A scene with its truth, in memory."""
-
-    name: str
-    image: NDArray[np.integer]
-    """`(C, H, W)` stored values."""
-    labels: NDArray[np.uint8]
-    """`(H, W)` class index, or `IGNORE`."""
-    radiometry: Radiometry
-    """Fixed: fitted to this scene if the model's is measured per scene, as a prediction does."""
-
-
-@dataclass(frozen=True)
-class Splits:
-    """A data set, split so that no scene is in two parts."""
-
-    train: tuple[LabelledScene, ...]
-    validation: tuple[LabelledScene, ...]
-    test: tuple[LabelledScene, ...]
-    bands: tuple[str, ...]
-    classes: tuple[ClassSpec, ...]
-    radiometry: Radiometry
-    """What the model's spec declares."""
 
 
 class Sampling(BaseModel):
@@ -49,16 +23,37 @@ class Sampling(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     patch_px: int = Field(default=256, gt=0)
-    """Edge of a patch as the model sees it."""
+    """Edge of a patch in pixels of the data's reference grid: PAN's, or those of the image before it is degraded."""
     patches_per_epoch: int = Field(default=1024, gt=0)
+    """Patches drawn at random places; of no account with `stride_px`."""
+    stride_px: int | None = Field(default=None, gt=0)
+    """Patches lie at multiples of it, each once in an epoch, in an order that changes from epoch to epoch."""
+    align_px: int = Field(default=1, gt=0)
+    """Patches at random places begin at multiples of it. With the edge of a prepared data set's inner chunks, 256, a
+    patch of as many pixels is one read from its shard instead of four."""
+    augment: Literal["none", "mirrors", "dihedral"] = "dihedral"
+    """Symmetries of the square that a patch may undergo, all equally likely and all layers together: none, the mirrors
+    and the half turn, or all eight."""
     zoom: float = Field(default=1.0, ge=1.0)
     """Patches are enlarged or reduced by a factor between 1/zoom and zoom: scenes of other GSD."""
     jitter: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Contrast and brightness change by up to this share of the range: other haze, light and sensors."""
+    """Contrast and brightness of `image` change by up to this share of the range: other haze, light and sensors."""
 
 
 @dataclass(frozen=True)
-class Patches(Dataset[dict[str, Tensor]]):
+class Place:
+    """Where a patch comes from."""
+
+    scene: LabelledScene
+    y: slice
+    x: slice
+
+    def __str__(self) -> str:
+        return f"{self.scene.name} rows {self.y.start}:{self.y.stop} columns {self.x.start}:{self.x.stop}"
+
+
+@dataclass(frozen=True)
+class Patches:
     """The patches of one epoch. Patch `i` is the same whoever asks for it, whenever, in whatever order."""
 
     scenes: tuple[LabelledScene, ...]
@@ -67,62 +62,150 @@ class Patches(Dataset[dict[str, Tensor]]):
     epoch: int
 
     def __len__(self) -> int:
-        return self.sampling.patches_per_epoch
+        return len(self._order) if self.sampling.stride_px else self.sampling.patches_per_epoch
+
+    def place(self, index: int) -> Place:
+        """Return where patch `index` lies."""
+        return self._place(index, self._generator(index))
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """Return `image`, `(C, P, P)` float32 network values, and `segmentation`, `(P, P)` int64 labels."""
+        """Return every layer's part of a patch: network values `(C, P, P)` float32, labels `(P, P)` int64."""
+        rng = self._generator(index)
+        place = self._place(index, rng)
+        patch = _resized(place.scene.read(place.y, place.x), self.sampling.patch_px)
+        group = GROUPS[self.sampling.augment]
+        element = group[int(rng.integers(len(group)))]
+        patch = {name: element.apply(values).contiguous() for name, values in patch.items()}
+        if "image" in patch:
+            patch["image"] = _jitter(rng, patch["image"], self.sampling.jitter)
+        return patch
+
+    def _generator(self, index: int) -> np.random.Generator:
         if not 0 <= index < len(self):
             raise IndexError(index)
-        rng = np.random.default_rng((self.seed, self.epoch, index))
-        area = np.array([scene.labels.size for scene in self.scenes], dtype=np.float64)
-        scene = self.scenes[rng.choice(len(self.scenes), p=area / area.sum())]
-        y, x = _random_window(rng, scene.labels.shape, self.sampling)
-        image = torch.from_numpy(scene.radiometry.to_network(scene.image[:, y, x].astype(np.float32)))
-        labels = torch.from_numpy(scene.labels[y, x].astype(np.int64))
-        image, labels = _resize(image, labels, self.sampling.patch_px)
-        element = GROUPS["dihedral"][int(rng.integers(8))]
-        image, labels = element.apply(image).contiguous(), element.apply(labels).contiguous()
-        return {"image": _jitter(rng, image, self.sampling.jitter), "segmentation": labels}
+        return np.random.default_rng((self.seed, self.epoch, index))
+
+    def _place(self, index: int, rng: np.random.Generator) -> Place:
+        if self.sampling.stride_px:
+            scene, y, x = self._strided[self._order[index]]
+            return Place(scene, slice(y, y + self.sampling.patch_px), slice(x, x + self.sampling.patch_px))
+        scene, area = self._areas[int(rng.choice(len(self._areas), p=self._shares))]
+        unit = max(self.sampling.align_px, scene.unit_px)
+        return Place(scene, *_random_window(rng, area, self.sampling, unit))
+
+    @cached_property
+    def _areas(self) -> list[tuple[LabelledScene, Rectangle]]:
+        return [(scene, area) for scene in self.scenes for area in scene.rectangles]
+
+    @cached_property
+    def _shares(self) -> list[float]:
+        sizes = [(y.stop - y.start) * (x.stop - x.start) for _, (y, x) in self._areas]
+        return [size / sum(sizes) for size in sizes]
+
+    @cached_property
+    def _strided(self) -> list[tuple[LabelledScene, int, int]]:
+        patch, stride = self.sampling.patch_px, self.sampling.stride_px or 1
+        return [
+            (scene, area_y.start + y, area_x.start + x)
+            for scene, (area_y, area_x) in self._areas
+            for y, x in strided_patches(
+                area_y.stop - area_y.start, area_x.stop - area_x.start, patch, stride, clamped=False
+            )
+        ]
+
+    @cached_property
+    def _order(self) -> list[int]:
+        rng = np.random.default_rng((self.seed, self.epoch))
+        return [int(place) for place in rng.permutation(len(self._strided))]
 
 
-def scene_windows(scene: LabelledScene, size_px: int) -> Iterator[dict[str, Tensor]]:
-    """Cut a whole scene into windows side by side, every pixel in exactly one, for validation.
+def check_sampling(sampling: Sampling, scenes: tuple[LabelledScene, ...]) -> None:
+    """Refuse what cannot be sampled.
 
-    Yields what `Patches` does, `size_px` on a side. Beyond the scene's end the image is reflected and the
-    labels are `IGNORE`.
+    Raises
+    ------
+    InputError
+        If there are no scenes, patches are no whole pixels of every layer, or layers of several GSD would be zoomed.
     """
-    height, width = scene.labels.shape
-    beyond = ((0, -height % size_px), (0, -width % size_px))
-    image = np.pad(
-        scene.radiometry.to_network(scene.image.astype(np.float32)), ((0, 0), *beyond), mode="reflect"
-    )
-    labels = np.pad(scene.labels, beyond, constant_values=IGNORE).astype(np.int64)
-    for y in range(0, height, size_px):
-        for x in range(0, width, size_px):
-            window = (slice(y, y + size_px), slice(x, x + size_px))
-            yield {
-                "image": torch.from_numpy(image[:, *window].copy()),
-                "segmentation": torch.from_numpy(labels[window].copy()),
-            }
+    if not scenes:
+        raise InputError(
+            "the data set has no scene to train on: look at what `rsmtl prepare` reported as missing"
+        )
+    unit = max(scene.unit_px for scene in scenes)
+    for name, edge in (("patch_px", sampling.patch_px), ("stride_px", sampling.stride_px or unit)):
+        if edge % unit:
+            raise InputError(
+                f"sampling.{name} must be a multiple of {unit}, as the layers' GSD differ: got {edge}"
+            )
+    if unit > 1 and sampling.align_px > 1 and sampling.align_px % unit:
+        raise InputError(f"sampling.align_px must be a multiple of {unit}: got {sampling.align_px}")
+    if unit > 1 and sampling.zoom > 1:
+        raise InputError("layers of several GSD cannot be zoomed and stay registered: set sampling.zoom to 1")
+    smallest = min(min(scene.shape) for scene in scenes)
+    if (unit > 1 or sampling.stride_px) and smallest < sampling.patch_px:
+        raise InputError(
+            f"a patch of {sampling.patch_px} px does not fit into a scene of {smallest} px: make "
+            "sampling.patch_px smaller"
+        )
+
+
+def windows_of(scene: LabelledScene, size_px: int) -> list[Place]:
+    """Cut a whole scene, or its areas, into windows side by side, every pixel in exactly one, for validation.
+
+    At an area's end they are what is left, smaller than `size_px`.
+    """
+    return [
+        Place(scene, slice(y, min(y + size_px, area_y.stop)), slice(x, min(x + size_px, area_x.stop)))
+        for area_y, area_x in scene.rectangles
+        for y in range(area_y.start, area_y.stop, size_px)
+        for x in range(area_x.start, area_x.stop, size_px)
+    ]
+
+
+def read_window(place: Place, size_px: int) -> dict[str, Tensor]:
+    """Return what `Patches` does, of one of the windows of a scene, `size_px` on a side.
+
+    Beyond the window's end the layers are mirrored and the labels are `IGNORE`; `counted`, `(P, P)` bool, says which
+    pixels of the reference grid lie within.
+    """
+    window = {}
+    for name, tensor in place.scene.read(place.y, place.x).items():
+        edge, values = int(size_px * place.scene.layers[name].scale), tensor.numpy()
+        beyond = [(0, 0)] * (values.ndim - 2) + [(0, edge - length) for length in values.shape[-2:]]
+        fill = {"constant_values": IGNORE} if name == LABELS else {"mode": "symmetric"}
+        window[name] = torch.from_numpy(np.pad(values, beyond, **fill))
+    counted = torch.zeros(size_px, size_px, dtype=torch.bool)
+    counted[: place.y.stop - place.y.start, : place.x.stop - place.x.start] = True
+    return {**window, "counted": counted}
 
 
 def _random_window(
-    rng: np.random.Generator, shape: tuple[int, ...], sampling: Sampling
+    rng: np.random.Generator, area: Rectangle, sampling: Sampling, unit_px: int
 ) -> tuple[slice, slice]:
-    """Draw a square window that becomes one patch after resizing; a small scene limits its size."""
+    """Draw a square window that becomes one patch after resizing; a small area limits its size."""
     zoom = sampling.zoom ** rng.uniform(-1.0, 1.0)
-    size = min(round(sampling.patch_px / zoom), *shape)
-    y, x = (int(rng.integers(length - size + 1)) for length in shape)
+    size = min(round(sampling.patch_px / zoom), *(side.stop - side.start for side in area))
+    first = [-(-side.start // unit_px) for side in area]
+    last = [(side.stop - size) // unit_px for side in area]
+    y, x = (
+        unit_px * int(rng.integers(low, max(low, high) + 1)) for low, high in zip(first, last, strict=True)
+    )
     return slice(y, y + size), slice(x, x + size)
 
 
-def _resize(image: Tensor, labels: Tensor, size_px: int) -> tuple[Tensor, Tensor]:
-    if labels.shape == (size_px, size_px):
-        return image, labels
+def _resized(patch: dict[str, Tensor], size_px: int) -> dict[str, Tensor]:
+    """Bring a patch whose layers all have the reference grid to `size_px`; others have it already."""
+    edges = {values.shape[-2:] for values in patch.values()}
+    if len(edges) > 1 or edges == {(size_px, size_px)}:
+        return patch
+    return {name: _resize(values, size_px) for name, values in patch.items()}
+
+
+def _resize(values: Tensor, size_px: int) -> Tensor:
     size = (size_px, size_px)
-    image = F.interpolate(image[None], size, mode="bilinear", align_corners=False, antialias=True)[0]
-    nearest = F.interpolate(labels[None, None].float(), size, mode="nearest-exact")[0, 0]
-    return image, nearest.long()
+    if values.ndim == 2:
+        return F.interpolate(values[None, None].float(), size, mode="nearest-exact")[0, 0].long()
+    return F.interpolate(values[None], size, mode="bilinear", align_corners=False, antialias=True)[0]
 
 
 def _jitter(rng: np.random.Generator, image: Tensor, amount: float) -> Tensor:

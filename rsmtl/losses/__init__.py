@@ -4,7 +4,7 @@ from rsmtl.losses.affinity import feature_affinity
 from rsmtl.losses.quality import pansharpening_quality, universal_quality
 from rsmtl.losses.regression import mean_absolute, mean_squared
 from rsmtl.losses.segmentation import IGNORE, cross_entropy, jaccard_cross_entropy
-from rsmtl.losses.terms import Term, loss_terms
+from rsmtl.losses.terms import Term, loss_terms, with_class_weights
 
 __all__ = [
     "IGNORE",
@@ -17,4 +17,5 @@ __all__ = [
     "mean_squared",
     "pansharpening_quality",
     "universal_quality",
+    "with_class_weights",
 ]

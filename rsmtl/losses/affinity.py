@@ -3,6 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor
 
+from rsmtl.ranks import batch_mean
+
 _EPSILON = 1e-8
 
 
@@ -26,7 +28,7 @@ def feature_affinity(features: Tensor, other: Tensor, subsampling: int = 8) -> T
     Tensor
         Scalar in [0, 2], float32; a feature vector of zeros is like no other.
     """
-    return (_similarity(features, subsampling) - _similarity(other, subsampling)).abs().mean()
+    return batch_mean((_similarity(features, subsampling) - _similarity(other, subsampling)).abs())
 
 
 def _similarity(features: Tensor, subsampling: int) -> Tensor:

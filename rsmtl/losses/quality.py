@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rsmtl.ranks import batch_mean
+
 _BOX_PX = 8
 _FULL_PSNR_DB = 50.0
 """At this ratio the term is zero; above it, negative."""
@@ -31,7 +33,7 @@ def pansharpening_quality(output: Tensor, target: Tensor) -> Tensor:
         Scalar, float32: at least −1, and 2 − PSNR/50 + 1 at worst.
     """
     output, target = output.float(), target.float()
-    mse = (output - target).square().mean().clamp(min=_LEAST_MSE)
+    mse = batch_mean((output - target).square()).clamp(min=_LEAST_MSE)
     psnr_db = -10.0 * torch.log10(mse)
     return (1 - universal_quality(output, target)) + (1 - psnr_db / _FULL_PSNR_DB)
 
@@ -60,7 +62,7 @@ def universal_quality(output: Tensor, target: Tensor) -> Tensor:
     squares = mean_x.square() + mean_y.square()
     structure = _ratio(2 * covariance, variances)
     luminance = _ratio(2 * mean_x * mean_y, squares)
-    return (structure * luminance).mean().float()
+    return batch_mean(structure * luminance)
 
 
 def _ratio(over: Tensor, under: Tensor) -> Tensor:

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rsmtl.ranks import over_ranks
+
 IGNORE = 255
 """Label of pixels that no loss and no metric counts."""
 
@@ -11,8 +13,8 @@ _EPSILON = 1e-7
 """Keeps the logarithm of an empty intersection finite; float32 still sees it beside one."""
 
 
-def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the mean softmax cross-entropy over the pixels that have a label.
+def cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
+    """Return the mean softmax cross-entropy over the pixels that have a label, on all ranks.
 
     U-REC's segmentation term, that of the three-objective CNN, and that of the end-to-end D-DBPN and SegNet.
 
@@ -22,14 +24,26 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
         `(N, K, H, W)`, any real numbers.
     labels
         `(N, H, W)` int64, class index or `IGNORE`.
+    class_weights
+        `(K,)` float32: how much a pixel of each class counts in the mean; all count alike unless given.
 
     Returns
     -------
     Tensor
         Scalar ≥ 0, float32. Without any labelled pixel it is zero, not 0/0.
     """
-    total = F.cross_entropy(logits.float(), labels, ignore_index=IGNORE, reduction="sum")
-    return total / (labels != IGNORE).sum().clamp(min=1)
+    class_weights = None if class_weights is None else class_weights.to(logits.device)
+    total = F.cross_entropy(logits.float(), labels, class_weights, ignore_index=IGNORE, reduction="sum")
+    known = labels[labels != IGNORE]
+    counted: Tensor = (torch.ones_like(known) if class_weights is None else class_weights[known]).sum()
+    return _ratio(total, counted)
+
+
+def _ratio(total: Tensor, counted: Tensor) -> Tensor:
+    """Divide sums over all ranks; what sums up nothing is zero."""
+    total, counted = over_ranks(torch.stack([total.double(), counted.double()]))
+    mean: Tensor = total / torch.where(counted > 0, counted, 1.0)
+    return mean.float()
 
 
 def jaccard_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -64,8 +78,9 @@ def jaccard_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     mask = counted[:, None]
     both = (truth * probability * mask).sum()
     either = ((truth + probability - truth * probability) * mask).sum()
-    jaccard = (both + _EPSILON) / (either + _EPSILON)
-    return (entropy * counted).sum() / counted.sum().clamp(min=1) - jaccard.log()
+    both, either = over_ranks(torch.stack([both, either]))
+    jaccard: Tensor = (both + _EPSILON) / (either + _EPSILON)
+    return _ratio((entropy * counted).sum(), counted.sum()) - jaccard.log()
 
 
 def _one_hot(labels: Tensor, n_classes: int) -> Tensor:

@@ -1,11 +1,13 @@
 """A multi-task loss is a sum of named, weighted terms."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from torch import Tensor
 
 from rsmtl.errors import InputError
+from rsmtl.losses.segmentation import cross_entropy
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,27 @@ def loss_terms(
         if name not in known:
             raise InputError(f"there is no loss term {name!r} for this model: use one of {', '.join(known)}")
     return {name: weight * _value(known[name], outputs, batch) for name, weight in chosen.items()}
+
+
+def with_class_weights(terms: Sequence[Term], class_weights: Tensor) -> tuple[Term, ...]:
+    """Return the terms with each cross-entropy weighted by class.
+
+    Parameters
+    ----------
+    class_weights
+        `(K,)` float32, by class index.
+
+    Raises
+    ------
+    InputError
+        If no term is a cross-entropy.
+    """
+    if not any(term.loss is cross_entropy for term in terms):
+        raise InputError(
+            "class weights need a cross-entropy, and this system's loss has none: leave them out"
+        )
+    weighted = partial(cross_entropy, class_weights=class_weights)
+    return tuple(replace(term, loss=weighted) if term.loss is cross_entropy else term for term in terms)
 
 
 def _value(term: Term, outputs: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> Tensor:

@@ -19,7 +19,7 @@ FINE_WINDOW_PX = 32
 """Of PAN and the fused image; on the grid of MS, windows cover the same ground."""
 NYQUIST_GAIN = 0.3
 """Of the Gaussian that stands for the sensor's modulation transfer function, at MS's Nyquist frequency."""
-_REACH_PX = 2
+MTF_REACH = 2
 """MS pixels to each side that the Gaussian takes in: four deviations."""
 
 
@@ -62,10 +62,18 @@ class NoReference:
     @property
     def context_px(self) -> tuple[int, int]:
         """MS pixels above and to the left, and below and to the right, of a rectangle."""
-        return _REACH_PX, Q2n().context_px + _REACH_PX
+        return MTF_REACH, Q2n().context_px + MTF_REACH
 
     def sums(self, part: FusedPart) -> Sums:
-        """Return a row for each pair of bands, one for each band, and one for Q2ⁿ: `[ΣQ fine, n, ΣQ coarse, n]`."""
+        """Return a row for each pair of bands, one for each band, and one for Q2ⁿ: `[ΣQ fine, n, ΣQ coarse, n]`.
+
+        Raises
+        ------
+        ValueError
+            If the fused image has not the bands of MS.
+        """
+        if len(part.fused) != len(part.ms):
+            raise ValueError(f"{len(part.fused)} fused band(s) and {len(part.ms)} of MS must be as many")
         r = self.ratio
         own = tuple(slice(s.start * r, s.stop * r) for s in part.own)
         fine = Part(part.pan, part.fused, part.valid.repeat(r, 0).repeat(r, 1), (own[0], own[1]))
@@ -94,7 +102,7 @@ class NoReference:
         }
 
     def _brought_down(self, part: FusedPart) -> Part:
-        near = minimum_filter(part.valid, size=2 * _REACH_PX + 1, mode="nearest")
+        near = minimum_filter(part.valid, size=2 * MTF_REACH + 1, mode="nearest")
         fused = filled(part.fused, part.valid.repeat(self.ratio, 0).repeat(self.ratio, 1))
         return Part(part.ms, bring_down(fused, self.ratio), near, part.own, part.origin)
 
@@ -105,10 +113,10 @@ def bring_down(fine: Array, ratio: int) -> Array:
     A Gaussian whose gain at MS's Nyquist frequency is 0.3, centred on each MS pixel; beyond the edge it is mirrored.
     """
     sigma = ratio / np.pi * np.sqrt(-2 * np.log(NYQUIST_GAIN))
-    n = (2 * _REACH_PX + 1) * ratio
+    n = (2 * MTF_REACH + 1) * ratio
     kernel = np.exp(-((np.arange(n) - (n - 1) / 2) ** 2) / (2 * sigma**2))
     kernel /= kernel.sum()
-    beyond = _REACH_PX * ratio
+    beyond = MTF_REACH * ratio
     padded = np.pad(fine, ((0, 0), (beyond, beyond), (beyond, beyond)), mode="symmetric")
     rows = sliding_window_view(padded, n, axis=1)[:, ::ratio] @ kernel
     return np.asarray(sliding_window_view(rows, n, axis=2)[:, :, ::ratio] @ kernel)

@@ -1,7 +1,6 @@
-"""Training: what it is (`config`), how it runs (`loop`), how good the result is (`evaluate`)."""
+"""Training: what it is (`config`), how it begins and ends (`train`), how it runs (`loop`), how well (`validate`)."""
 
 from rsmtl.training.config import TrainConfig, presets, read_config
-from rsmtl.training.evaluate import evaluate
-from rsmtl.training.loop import train
+from rsmtl.training.train import train
 
-__all__ = ["TrainConfig", "evaluate", "presets", "read_config", "train"]
+__all__ = ["TrainConfig", "presets", "read_config", "train"]

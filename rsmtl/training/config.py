@@ -11,37 +11,72 @@ from rsmtl.datasets import DataConfig, Sampling
 from rsmtl.errors import InputError, explain
 
 
-class TrainConfig(BaseModel):
-    """Everything that decides what weights come out, besides the data themselves."""
-
+class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    system: str
-    """Name in the registry of systems."""
-    model: dict[str, Any] = {}
-    """Configuration of the system, without what the data decide (`in_channels`, `n_classes`)."""
-    data: DataConfig
-    sampling: Sampling = Sampling()
-    loss: dict[str, float] = {}
-    """Weight of each loss term; those not named are left out. Unless given, the system's published weights."""
-    epochs: int = Field(gt=0)
-    batch: int = Field(gt=0)
-    """Patches in a step."""
+
+class PartOptimizer(_Frozen):
+    """What is different for a part of the model; what is not given is as for the rest."""
+
+    lr: float | None = Field(default=None, gt=0)
+    betas: tuple[float, float] | None = None
+    weight_decay: float | None = Field(default=None, ge=0)
+    decay_epochs: tuple[int, ...] | None = None
+
+
+class OptimizerConfig(_Frozen):
+    """How gradients become steps."""
+
+    name: Literal["adam", "adamw"] = "adam"
     lr: float = Field(gt=0)
-    """Learning rate of Adam."""
+    """Learning rate."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = Field(default=0.0, ge=0)
     schedule: Literal["constant", "cosine"] = "constant"
     """`cosine`: the learning rate falls along a half cosine to nothing over the whole training."""
     decay_epochs: tuple[int, ...] = ()
     """Epochs, counted from 1, from each of which on the learning rate is a tenth of what it was: (10,) in the recipe of
     panseg, (151,) in that of srseg."""
+    clip_norm: float | None = Field(default=None, gt=0)
+    """Gradients whose norm over all parameters is larger are scaled down to it."""
+    parts: dict[str, PartOptimizer] = {}
+    """By the first name of a parameter's path: `sr` and `segmentation` of srseg have an Adam of their own each."""
+
+
+class TrainConfig(_Frozen):
+    """Everything that decides what weights come out, besides the data themselves."""
+
+    system: str
+    """Name in the registry of systems."""
+    model: dict[str, Any] = {}
+    """Configuration of the system, without what the data decide (bands and classes)."""
+    data: DataConfig
+    wald: bool = False
+    """Degrade PAN and MS by their ratio, so that the MS that was measured is the truth of `hrms`."""
+    sampling: Sampling = Sampling()
+    loss: dict[str, float] = {}
+    """Weight of each loss term; those not named are left out. Unless given, the system's published weights."""
+    class_weights: dict[str, float] = {}
+    """How much a pixel of each class counts in the cross-entropy; 1 unless given."""
+    epochs: int = Field(gt=0)
+    batch: int = Field(gt=0)
+    """Patches in a step, on all ranks together."""
+    micro_batch: int | None = Field(default=None, gt=0)
+    """Patches that a rank takes through the model at once; its whole share of the batch unless given. Gradients are
+    added up until the step's batch is complete, so that the batch stays what it is, whatever the number of ranks."""
+    optimizer: OptimizerConfig
+    ema: float | None = Field(default=None, gt=0, lt=1)
+    """Decay per step of the moving average of the weights, which is then what is validated and kept."""
+    patience: int | None = Field(default=None, gt=0)
+    """Stop after so many epochs in a row without a better validation score."""
     validation_px: int = Field(default=512, gt=0)
-    """Edge of the windows in which whole scenes are validated."""
+    """Edge of the windows in which whole scenes are validated, in pixels of the data's reference grid."""
     precision: Literal["fp32", "bf16"] = "fp32"
     storage: Literal["fp32", "fp16"] = "fp32"
     """Precision of the kernels in the final checkpoint; its scores are measured with them."""
     seed: int = Field(default=0, ge=0)
     torch_threads: int = Field(default=4, gt=0)
-    """Part of the configuration because another number of threads gives other rounding."""
+    """Of each rank. Part of the configuration because another number of threads gives other rounding."""
 
 
 def presets() -> tuple[str, ...]:

@@ -3,10 +3,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rsmtl.datasets.dubai import CLASSES, decode_mask, load_dubai
+from rsmtl.datasets import LABELS, Splits, open_splits
+from rsmtl.datasets.dubai import CLASSES, DubaiData
+from rsmtl.datasets.files import decode_colors
 from rsmtl.errors import InputError
 from rsmtl.losses import IGNORE
 from tests.datasets.dubai_fake import write_fake_dubai, write_image
+
+
+def load_dubai(folder: Path) -> Splits:
+    data = DubaiData()
+    return open_splits(data.about(), data.sources(folder))
 
 
 @pytest.fixture
@@ -24,11 +31,13 @@ def test_tiles_are_not_shared_between_splits(folder: Path):
 def test_palette_and_colour_masks_mean_the_same(folder: Path):
     splits = load_dubai(folder)
     for scene in (*splits.train, *splits.validation, *splits.test):
-        colors = np.array([c.color for c in CLASSES], dtype=np.float64)[scene.labels].transpose(2, 0, 1)
+        colors = np.array([c.color for c in CLASSES], dtype=np.float64)[
+            scene.layers[LABELS].values[...]
+        ].transpose(2, 0, 1)
         inside = np.abs(
-            scene.image[:, 4:12, 4:12] - colors[:, 4:12, 4:12]
+            scene.layers["image"].values[:, 4:12, 4:12] - colors[:, 4:12, 4:12]
         )  # away from JPEG's ringing at edges
-        assert scene.labels.shape == (96, 80)
+        assert scene.shape == (96, 80)
         assert inside.mean() < 12, scene.name
 
 
@@ -36,7 +45,7 @@ def test_stray_colours_are_ignored():
     mask = np.zeros((3, 2, 2), dtype=np.uint8)
     mask[:, 0, 0] = CLASSES[4].color
     mask[:, 1, 1] = (255, 255, 255)
-    assert decode_mask(mask).tolist() == [[4, IGNORE], [IGNORE, IGNORE]]
+    assert decode_colors(mask, CLASSES).tolist() == [[4, IGNORE], [IGNORE, IGNORE]]
 
 
 def test_missing_tile(folder: Path):
@@ -56,7 +65,9 @@ def test_missing_mask(folder: Path):
 
 def test_mask_of_another_size(folder: Path):
     write_image(folder / "tile8" / "image_part_001.png", np.zeros((3, 50, 80), dtype=np.uint8), "PNG")
-    with pytest.raises(InputError, match=r"the mask of .*tile8.* is \(50, 80\) pixels, the image \(96, 80\)"):
+    with pytest.raises(
+        InputError, match=r"the truth of .*tile8.* has \(50, 80\) pixels, the image \(96, 80\)"
+    ):
         load_dubai(folder)
 
 
@@ -66,8 +77,8 @@ def test_real_data_set(real_data: Path):
     splits = load_dubai(real_data / "dubai")
     assert [len(part) for part in (splits.train, splits.validation, splits.test)] == [45, 9, 18]
     scenes = (*splits.train, *splits.validation, *splits.test)
-    counts = sum(np.bincount(s.labels.ravel(), minlength=256) for s in scenes)
-    n_pixels = sum(s.labels.size for s in scenes)
+    counts = sum(np.bincount(s.layers[LABELS].values[...].ravel(), minlength=256) for s in scenes)
+    n_pixels = sum(s.shape[0] * s.shape[1] for s in scenes)
     assert n_pixels == pytest.approx(99e6, rel=0.01)
     assert counts[IGNORE] / n_pixels == pytest.approx(0.0056, abs=0.0002)
     assert counts[:6].sum() + counts[IGNORE] == n_pixels

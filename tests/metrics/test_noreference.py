@@ -99,3 +99,9 @@ def test_parts_add_up_to_the_scene(ys: list[int], xs: list[int], holes: bool) ->
                 FusedPart(pan[:, *fine], ms[:, rows, cols], fused[:, *fine], valid[rows, cols], own, (y0, x0))
             )
     np.testing.assert_allclose(total, whole, rtol=1e-9, atol=1e-9)
+
+
+def test_a_fused_image_of_other_bands_is_refused() -> None:
+    pan, ms, fused = scene(bands=4)
+    with pytest.raises(ValueError, match=r"3 fused band\(s\) and 4 of MS must be as many"):
+        all_of_it(pan, ms, fused[:3])

@@ -12,7 +12,7 @@ data: {name: dubai}
 loss: {segmentation: 0.9, reconstruction: 0.1}
 epochs: 1
 batch: 2
-lr: 1.0e-3
+optimizer: {lr: 1.0e-3}
 """
 
 
@@ -36,9 +36,9 @@ def test_unknown_name_lists_the_presets():
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        (GOOD.replace("1.0e-3", "-1"), "is wrong: lr: Input should be greater than 0"),
+        (GOOD.replace("1.0e-3", "-1"), "is wrong: optimizer.lr: Input should be greater than 0"),
         (GOOD + "momentum: 0.9\n", "is wrong: momentum: Extra inputs are not permitted"),
-        (GOOD.replace("dubai", "paris"), "is wrong: data: .*'dubai', 'landscape'"),
+        (GOOD.replace("dubai", "paris"), "is wrong: data: .*'dubai', 'kampala', 'landscape'"),
         (GOOD.replace("system: urec\n", ""), "is wrong: system: Field required"),
         ("system: [urec\n", "cannot read .* as YAML"),
         ("just words", "is wrong: value: Input should be a valid dictionary"),
@@ -58,4 +58,4 @@ def test_a_good_file(tmp_path: Path):
     path.write_text(GOOD)
     config = read_config(path)
     assert config.loss == {"segmentation": 0.9, "reconstruction": 0.1}
-    assert config.schedule == "constant"
+    assert config.optimizer.schedule == "constant"

@@ -1,6 +1,6 @@
 """Where jobs run: threads of this process, or the workers of a Dask cluster.
 
-The only module that imports `distributed`. A run's state is in its store, not here: a worker that dies takes
+A run's state is in its store, not here: a worker that dies takes
 with it nothing but the jobs it was running, and those are given to another.
 """
 
@@ -21,6 +21,9 @@ from distributed.comm import CommClosedError
 
 from rsmtl.engine.executor import Executor
 from rsmtl.errors import InputError, RsmtlError, RunError
+
+INFERENCE, TRAINING = "inference", "training"
+"""Resources that workers may offer, so that the two share a cluster: `dask worker --resources "training=1"`."""
 
 
 class ThreadExecutor:
@@ -48,9 +51,9 @@ class ClusterExecutor:
     """Runs jobs on the workers of a Dask cluster."""
 
     def __init__(self, client: Client) -> None:
-        self._client = client
+        self.client = client
         client.register_plugin(_KeepFreedMemory())
-        self._pool = client.get_executor(pure=False)
+        self._pool = client.get_executor(pure=False, resources=offered(client, INFERENCE))
         workers = client.scheduler_info(n_workers=-1)["workers"].values()
         self.n_slots = sum(worker["nthreads"] for worker in workers)
         limits = [
@@ -66,11 +69,11 @@ class ClusterExecutor:
     @property
     def dashboard(self) -> str:
         """Address of the cluster's dashboard."""
-        return str(self._client.dashboard_link)
+        return str(self.client.dashboard_link)
 
     def share(self, value: Any) -> Any:
         """Put a value on the cluster as the result of a task, which the scheduler can run again if its worker dies."""
-        return self._client.submit(_itself, value, pure=False)
+        return self.client.submit(_itself, value, pure=False)
 
     def submit(self, function: Callable[..., Any], *args: Any) -> "Future[Any]":
         """Start a job."""
@@ -121,6 +124,12 @@ def keep_freed_memory() -> None:
     mallopt(trim_threshold, 2**31 - 1)
     mallopt(mmap_max, 0)
     mallopt(arena_max, 1)
+
+
+def offered(client: Client, resource: str) -> dict[str, float] | None:
+    """Return what a task asks for: one of a resource, if any worker offers it, or else nothing."""
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    return {resource: 1} if any(resource in worker["resources"] for worker in workers) else None
 
 
 def _itself(value: Any) -> Any:

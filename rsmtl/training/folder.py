@@ -1,0 +1,48 @@
+"""The folder of a training: what is in it, and to whom it belongs."""
+
+from pathlib import Path
+
+import yaml
+
+from rsmtl.errors import InputError
+from rsmtl.store.folder import disk_errors, replacing
+from rsmtl.training.config import TrainConfig
+
+CONFIG_NAME = "config.yaml"
+LOG_NAME = "log.jsonl"
+STATE_NAME = "state.safetensors"
+BEST_NAME = "best.safetensors"
+MODEL_NAME = "model.safetensors"
+PICTURES_NAME = "pictures"
+BOARD_NAME = "tensorboard"
+RANKS_NAME = "ranks"
+"""Standard output and error of the ranks of a cluster."""
+
+
+def claim(out: Path, config: TrainConfig, resume: bool) -> Path:
+    """Make the folder, and refuse one in which another training wrote: the two would mix.
+
+    Returns
+    -------
+    Path
+        `config.yaml`, which now holds the configuration.
+
+    Raises
+    ------
+    InputError
+        If there is another training and it is not to be resumed, or the folder cannot be made.
+    RunError
+        If the configuration cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {out}: {error.strerror}") from error
+    if (out / LOG_NAME).exists() and not resume:
+        raise InputError(
+            f"{out} holds another training ({LOG_NAME}): choose another folder, or go on with it (--resume)"
+        )
+    path = out / CONFIG_NAME
+    with disk_errors(path), replacing(path) as part:
+        part.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+    return path

@@ -1,0 +1,102 @@
+"""Scenes of one's own, from GeoTIFF and Zarr."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rsmtl.datasets import ScenesData, load_splits
+from rsmtl.errors import InputError
+from rsmtl.losses import IGNORE
+from rsmtl.prepare import prepare
+from tests.scene.rasters import image, write_raster
+
+CLASSES = ({"name": "a", "color": (255, 0, 0)}, {"name": "b", "color": (0, 255, 0)})
+
+
+def data(**changed: object) -> ScenesData:
+    files = {"image": "image.tif", "segmentation": "labels.tif"}
+    values = {
+        "train": [files],
+        "validation": [files],
+        "bands": {"image": ("red", "green", "blue")},
+        "classes": CLASSES,
+        "radiometry": {"image": {"low": [0], "high": [2047]}},
+    }
+    return ScenesData.model_validate({**values, **changed})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    pixels = image(3, 96, 128)
+    write_raster(tmp_path / "image.tif", pixels)
+    write_raster(tmp_path / "labels.tif", (pixels[:1] > pixels[0].mean()).astype(np.uint8))
+    return tmp_path
+
+
+def test_windows_of_geotiffs(folder: Path) -> None:
+    splits = load_splits(data(), folder)
+    (scene,) = splits.train
+    assert scene.shape == (96, 128)
+    window = scene.read(slice(8, 40), slice(64, 128))
+    expected = image(3, 96, 128)[:, 8:40, 64:128]
+    assert np.allclose(window["image"].numpy() * 2047, expected, atol=1e-2)
+    labels = (expected[0] > image(3, 96, 128)[0].mean()).astype(np.int64)
+    assert torch.equal(window["segmentation"], torch.from_numpy(labels))
+
+
+def test_percentiles_of_each_scene_unless_said(folder: Path) -> None:
+    (scene,) = load_splits(data(radiometry={}), folder).train
+    whole = scene.read(slice(0, 96), slice(0, 128))["image"].numpy()
+    assert np.allclose(np.percentile(whole, (2, 98), axis=(1, 2)), [[0] * 3, [1] * 3], atol=1e-3)
+
+
+def test_nodata_has_no_label(folder: Path) -> None:
+    pixels = image(3, 96, 128)
+    pixels[:, :10] = 0
+    write_raster(folder / "image.tif", pixels, nodata=0)
+    (scene,) = load_splits(data(), folder).train
+    labels = scene.read(slice(0, 20), slice(0, 20))["segmentation"]
+    assert (labels[:10] == IGNORE).all()
+    assert (labels[10:] != IGNORE).all()
+
+
+def test_it_can_be_prepared(folder: Path) -> None:
+    prepare(data(), folder, folder / "scenes.zarr")
+    (scene,) = load_splits(data(), folder).train
+    window = scene.read(slice(8, 40), slice(64, 128))
+    assert np.allclose(window["image"].numpy() * 2047, image(3, 96, 128)[:, 8:40, 64:128], atol=1e-2)
+
+
+def test_a_label_of_no_class(folder: Path) -> None:
+    write_raster(folder / "labels.tif", np.full((1, 96, 128), 7, np.uint8))
+    (scene,) = load_splits(data(), folder).train
+    with pytest.raises(
+        InputError, match=r"label 7 in .*labels\.tif is none of the 2 classes: list its class in"
+    ):
+        scene.read(slice(0, 8), slice(0, 8))
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        (
+            {"bands": {"image": ("red", "green")}},
+            r"image\.tif has 3 band\(s\), `data\.bands` names 2 for 'image'",
+        ),
+        (
+            {"train": [{"segmentation": "labels.tif"}]},
+            r"a scene needs a layer `image` or `pan`, got segmentation",
+        ),
+        (
+            {"train": [{"image": "image.tif", "segmentation": "odd.tif"}]},
+            r"odd\.tif has \(90, 128\) pixels, the scene's reference \(96, 128\): layers of a training must cover",
+        ),
+        ({"train": [{"image": "nowhere.tif"}]}, r"nowhere\.tif"),
+    ],
+)
+def test_wrong_scenes(folder: Path, changed: dict[str, object], sentence: str) -> None:
+    write_raster(folder / "odd.tif", np.zeros((1, 90, 128), np.uint8))
+    with pytest.raises(InputError, match=sentence):
+        load_splits(data(**changed), folder)

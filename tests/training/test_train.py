@@ -1,0 +1,296 @@
+"""What a training leaves, that it is the same each time, that it can be taken up at any step, and what it refuses."""
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from rsmtl.errors import InputError, ModelError, RunError
+from rsmtl.models import load_model, read_card
+from rsmtl.training import TrainConfig, train
+from rsmtl.training.folder import LOG_NAME, MODEL_NAME, STATE_NAME
+from tests.datasets.dubai_fake import write_fake_dubai
+from tests.training.configs import tiny
+
+Record = dict[str, Any]
+
+PAIR = {"name": "landscape", "n_train": 1, "n_validation": 1, "n_test": 1, "size_px": 64, "pair": True}
+"""Landscapes in PAN, MS and HRMS."""
+
+
+def lines(out: Path, kind: str) -> list[Record]:
+    found = [json.loads(line) for line in (out / LOG_NAME).read_text().splitlines()]
+    return [line for line in found if line["kind"] == kind]
+
+
+def losses(out: Path) -> list[dict[str, float]]:
+    return [line["loss"] for line in lines(out, "step")]
+
+
+def tensors(out: Path) -> dict[str, bytes]:
+    return {name: value.numpy().tobytes() for name, value in load_file(out / STATE_NAME).items()}
+
+
+def interrupting(at: int, number: int = signal.SIGINT) -> Callable[[Record], None]:
+    """Return a report that sends this process a signal after so many steps in all."""
+    seen: list[Record] = []
+
+    def report(record: Record) -> None:
+        seen.append(record)
+        if len([one for one in seen if one["kind"] == "step"]) == at and record["kind"] == "step":
+            os.kill(os.getpid(), number)
+
+    return report
+
+
+def test_what_a_training_leaves(tmp_path: Path) -> None:
+    write_fake_dubai(tmp_path / "dubai")
+    config = tiny(data={"name": "dubai"}, sampling={"patch_px": 32, "patches_per_epoch": 12}, storage="fp16")
+    reported: list[Record] = []
+    path = train(config, tmp_path / "run", tmp_path, report=reported.append)
+    assert path == tmp_path / "run" / MODEL_NAME
+    left = {p.name for p in path.parent.iterdir()}
+    assert left == {
+        *("config.yaml", "log.jsonl", "state.safetensors", "best.safetensors", "model.safetensors"),
+        *("pictures", "tensorboard"),
+    }
+    assert [p.name for p in sorted((path.parent / "pictures").iterdir())] == [
+        "epoch-0000.png",
+        "epoch-0001.png",
+    ]
+    assert [json.loads(line) for line in (path.parent / LOG_NAME).read_text().splitlines()] == reported
+    epochs = lines(path.parent, "epoch")
+    assert [line["epoch"] for line in epochs] == [0, 1]
+    assert set(epochs[0]["loss"]) == {"segmentation", "reconstruction"}
+    assert {"images_per_s", "waiting", "lr"} <= set(lines(path.parent, "step")[0])
+    card = read_card(path)
+    best = max(epochs, key=lambda line: line["validation"]["segmentation"]["mean_iou"])
+    assert card.training["epoch"] == best["epoch"]
+    assert card.training["config"]["model"] == {"width": 2}
+    assert 0 <= card.training["test"]["segmentation"]["mean_iou"] <= 1
+    model = load_model(path)
+    assert model.spec.head("segmentation").classes[0].name == "building"
+    assert model.spec.input("image").radiometry.high == (255.0,)
+
+
+def test_same_seed_same_bytes(tmp_path: Path) -> None:
+    torch.rand(3)  # what happened before must not matter
+    first = train(tiny(epochs=1), tmp_path / "a", tmp_path).read_bytes()
+    torch.rand(7)
+    second = train(tiny(epochs=1), tmp_path / "b", tmp_path).read_bytes()
+    other = train(tiny(epochs=1, seed=1), tmp_path / "c", tmp_path).read_bytes()
+    assert first == second
+    assert first != other
+
+
+@pytest.mark.parametrize("at", [1, 5, 8, 9, 15])
+def test_interrupted_and_resumed_is_uninterrupted(tmp_path: Path, at: int) -> None:
+    """Steps 1 to 16 of two epochs; 8 is the last of an epoch."""
+    config = tiny(ema=0.9)
+    whole = train(config, tmp_path / "whole", tmp_path)
+    with pytest.raises(
+        KeyboardInterrupt, match=r"the training was stopped after step \d of epoch \d; go on with"
+    ):
+        train(config, tmp_path / "run", tmp_path, report=interrupting(at))
+    assert len(losses(tmp_path / "run")) == at
+    path = train(config, tmp_path / "run", tmp_path, resume=True)
+    assert path.read_bytes() == whole.read_bytes()
+    assert tensors(tmp_path / "run") == tensors(tmp_path / "whole")
+    assert losses(tmp_path / "run") == losses(tmp_path / "whole")
+
+
+def test_sigterm_is_a_run_error_and_leaves_a_state(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="the training was stopped after step 3 of epoch 0"):
+        train(tiny(), tmp_path / "run", tmp_path, report=interrupting(3, signal.SIGTERM))
+    assert (tmp_path / "run" / STATE_NAME).exists()
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_what_was_logged_after_the_last_checkpoint_is_cut_off(tmp_path: Path) -> None:
+    """A process that is killed leaves lines of steps that will be taken again."""
+    config = tiny(epochs=1)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "run", tmp_path, report=interrupting(3))
+    with (tmp_path / "run" / LOG_NAME).open("a") as log:
+        log.write('{"kind": "step", "epoch": 0, "step": 3, "loss": {"segmentation": 99}}\n{"kind": "st')
+    train(config, tmp_path / "run", tmp_path, resume=True)
+    assert [line["step"] for line in lines(tmp_path / "run", "step")] == list(range(8))
+    assert all(one["segmentation"] < 10 for one in losses(tmp_path / "run"))
+
+
+def test_resuming_what_is_finished_changes_nothing(tmp_path: Path) -> None:
+    path = train(tiny(epochs=1), tmp_path / "run", tmp_path)
+    before = path.read_bytes(), losses(path.parent)
+    train(tiny(epochs=1), tmp_path / "run", tmp_path, resume=True)
+    assert (path.read_bytes(), losses(path.parent)) == before
+
+
+def test_a_state_of_another_configuration_or_damaged(tmp_path: Path) -> None:
+    train(tiny(epochs=1), tmp_path / "run", tmp_path)
+    with pytest.raises(
+        InputError, match=r"is the state of a training with another configuration: go on with that"
+    ):
+        train(tiny(epochs=2), tmp_path / "run", tmp_path, resume=True)
+    state = tmp_path / "run" / STATE_NAME
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(InputError, match=r"is not the state of a training, or it is damaged"):
+        train(tiny(epochs=1), tmp_path / "run", tmp_path, resume=True)
+
+
+def test_micro_batches_are_one_batch(tmp_path: Path) -> None:
+    """Without batch normalisation, gradients that are added up are those of the whole batch."""
+    config = {"system": "pannet", "model": {}, "data": PAIR, "epochs": 1}
+    train(tiny(**config), tmp_path / "whole", tmp_path)
+    train(tiny(**config, micro_batch=4), tmp_path / "parts", tmp_path)
+    for a, b in zip(losses(tmp_path / "whole"), losses(tmp_path / "parts"), strict=True):
+        assert a["hrms"] == pytest.approx(b["hrms"], rel=1e-5)
+
+
+def test_patience_ends_a_training_that_gets_no_better(tmp_path: Path) -> None:
+    """With steps of next to nothing, and no statistics to settle, no epoch is better than the first."""
+    config = tiny(
+        system="pannet",
+        model={},
+        data=PAIR,
+        epochs=9,
+        patience=2,
+        optimizer={"name": "adamw", "lr": 1e-30, "clip_norm": 1e-3},
+    )
+    train(config, tmp_path / "run", tmp_path)
+    scores = [line["score"] for line in lines(tmp_path / "run", "epoch")]
+    assert scores == [scores[0]] * 3
+
+
+def test_the_average_is_what_is_kept(tmp_path: Path) -> None:
+    """An average that hardly moves keeps the first weights; without one the last are kept."""
+    slow = load_file(train(tiny(epochs=1, ema=0.999999), tmp_path / "a", tmp_path))
+    last = load_file(train(tiny(epochs=1), tmp_path / "b", tmp_path))
+    first = load_file(tmp_path / "a" / STATE_NAME)
+    weight = "encoder.levels.0.0.0.weight"
+    assert torch.equal(slow[weight], first[f"average/module.{weight}"])
+    assert torch.equal(first[f"module/{weight}"], last[weight])
+    assert not torch.allclose(slow[weight], last[weight], atol=1e-4)
+
+
+def test_class_weights_change_the_loss_and_nothing_else(tmp_path: Path) -> None:
+    write_fake_dubai(tmp_path / "dubai")
+    train(tiny(epochs=1, data={"name": "dubai"}), tmp_path / "a", tmp_path)
+    train(tiny(epochs=1, data={"name": "dubai"}, class_weights={"building": 20.0}), tmp_path / "b", tmp_path)
+    first, weighted = losses(tmp_path / "a")[0], losses(tmp_path / "b")[0]
+    assert first["reconstruction"] == weighted["reconstruction"]
+    assert first["segmentation"] != weighted["segmentation"]
+
+
+@pytest.mark.slow
+def test_it_learns(tmp_path: Path) -> None:
+    """The fake's colours are its classes: seconds of training must tell them apart."""
+    write_fake_dubai(tmp_path / "dubai")
+    config = tiny(
+        model={"width": 4},
+        data={"name": "dubai"},
+        sampling={"patch_px": 32, "patches_per_epoch": 160},
+        epochs=10,
+        batch=8,
+        optimizer={"lr": 1e-2},
+    )
+    path = train(config, tmp_path / "run", tmp_path)
+    found = lines(path.parent, "epoch")
+    assert found[-1]["loss"]["segmentation"] < 0.3 * found[0]["loss"]["segmentation"]
+    assert read_card(path).training["test"]["segmentation"]["overall_accuracy"] > 0.95
+
+
+def test_unet_and_bf16(tmp_path: Path) -> None:
+    path = train(tiny(system="unet", precision="bf16", epochs=1), tmp_path / "run", tmp_path)
+    assert load_model(path).spec.system == "unet"
+
+
+def test_loss_that_is_not_finite_stops_with_step_terms_and_patches(tmp_path: Path) -> None:
+    with pytest.raises(
+        RunError,
+        match=r"the loss is not finite in step \d of epoch 0: segmentation \S+, reconstruction \S+; its patches are "
+        r"landscape 1000000 rows \d+:\d+ columns \d+:\d+; .*lower the learning rate or look at these data",
+    ):
+        train(tiny(optimizer={"lr": 1e30}), tmp_path / "run", tmp_path)
+
+
+def test_folder_of_another_training(tmp_path: Path) -> None:
+    (tmp_path / LOG_NAME).write_text("{}\n")
+    with pytest.raises(
+        InputError, match=r"holds another training \(log\.jsonl\): choose another folder, or go on"
+    ):
+        train(tiny(), tmp_path, tmp_path)
+
+
+def test_folder_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"cannot make the folder .*file"):
+        train(tiny(), tmp_path / "file", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "sentence"),
+    [
+        ({"system": "resnet"}, ModelError, "there is no system 'resnet'"),
+        (
+            {"sampling": {"patch_px": 40}},
+            InputError,
+            r"urec needs edges that are multiples of 32: got sampling\.patch_px 40",
+        ),
+        ({"validation_px": 40}, InputError, "multiples of 32: got validation_px 40"),
+        (
+            {"loss": {"sr": 1.0}},
+            InputError,
+            "there is no loss term 'sr' for this model: use one of segmentation, rec",
+        ),
+        ({"class_weights": {"lava": 2.0}}, InputError, "there is no class 'lava' for this model: use one of"),
+        (
+            {"optimizer": {"lr": 1e-3, "parts": {"tail": {"lr": 1e-4}}}},
+            InputError,
+            r"the model has no part 'tail' for `optimizer\.parts`: its parts are encoder",
+        ),
+        (
+            {"data": PAIR},
+            InputError,
+            "urec needs image at scale 1, but landscape 1000000 has pan at scale 1, ms at",
+        ),
+        (
+            {"system": "panseg"},
+            InputError,
+            "panseg needs pan at scale 1, but landscape 1000000 has image at scale 1",
+        ),
+        (
+            {"wald": True},
+            InputError,
+            "Wald's protocol needs the layers pan and ms, landscape 1000000 has image",
+        ),
+        (
+            {"system": "fusenet", "model": {}, "data": PAIR, "class_weights": {"water": 2.0}},
+            InputError,
+            "class weights need a cross-entropy, and this system's loss has none",
+        ),
+    ],
+)
+def test_wrong_configurations(tmp_path: Path, changed: Record, error: type[Exception], sentence: str) -> None:
+    values = {"model": {}, **changed} if "system" in changed else changed
+    with pytest.raises(error, match=sentence):
+        train(tiny(**values), tmp_path / "run", tmp_path)
+    assert not (tmp_path / "run").exists()
+
+
+def test_no_data(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"there are no images in .*nowhere/dubai/tile1"):
+        train("urec-dubai", tmp_path / "run", tmp_path / "nowhere")
+
+
+def test_a_configuration_written_down_is_the_configuration(tmp_path: Path) -> None:
+    from rsmtl.training import read_config
+
+    config: TrainConfig = tiny(epochs=1, class_weights={"water": 2.0})
+    train(config, tmp_path / "run", tmp_path)
+    assert read_config(tmp_path / "run" / "config.yaml") == config
