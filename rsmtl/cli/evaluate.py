@@ -54,6 +54,11 @@ def evaluate(
     from rsmtl.engine.evaluate import evaluate as measure
     from rsmtl.store.measured import plain, write_metrics
 
+    if truth is None and (head is not None or without):
+        option = "--head" if head is not None else "--without"
+        raise InputError(
+            f"{option} says how to compare with truth, but none is given: give --truth too, or leave it out"
+        )
     report = Report("evaluate", as_json)
     folders = products_in(out.absolute())
     results: list[dict[str, Any]] = []

@@ -5,7 +5,6 @@ Moments are sums over squares that lie on the scene's grid, added in order: they
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from itertools import product
 from typing import Any
 
@@ -15,6 +14,8 @@ from torch import nn
 
 from rsmtl.config import Settings
 from rsmtl.engine.executor import Executor, SerialExecutor, in_order
+from rsmtl.engine.plan import check_radiometry
+from rsmtl.engine.ratio import pixel_ratio
 from rsmtl.errors import SceneError
 from rsmtl.models.checkpoint import load_model
 from rsmtl.models.classical import Brovey, Injection, Lmvm, pansharpening_spec
@@ -81,8 +82,11 @@ def pansharpener(
     ------
     SceneError
         If the scene has no PAN or no MS, or nothing valid.
+    PlanError
+        If the settings ask for another radiometry than the model's.
     """
     settings = settings or Settings()
+    check_radiometry(method, settings)
     spec = _spec(method, scene)
     module = _module(method, scene, spec, settings, executor or SerialExecutor())
     return replace(Model.from_module(module, spec), fitted=method)
@@ -106,9 +110,16 @@ def _module(method: str, scene: Scene, spec: ModelSpec, settings: Settings, exec
         case "brovey":
             return Brovey()
         case "gsa":
-            return gram_schmidt_adaptive(*_moments(scene, spec, settings, executor))
+            pixels, blocks = _sums(scene, spec, settings, executor)
+            moments = _finished(pixels, scene.id)
+            if not blocks[0, 0]:
+                raise SceneError(
+                    f"scene {scene.id!r} has no {_ratio(scene)}×{_ratio(scene)} pixels of PAN, as large as one of MS, "
+                    "that are all valid, so gsa cannot be fitted to it: take another method"
+                )
+            return gram_schmidt_adaptive(moments, _finished(blocks, scene.id))
         case _:
-            return bayesian(_moments(scene, spec, settings, executor)[0])
+            return bayesian(_finished(_sums(scene, spec, settings, executor)[0], scene.id))
 
 
 @dataclass(frozen=True)
@@ -160,10 +171,8 @@ def bayesian(pixels: Moments) -> Injection:
     return Injection(offset, weights.tolist(), gains.tolist())
 
 
-def _moments(
-    scene: Scene, spec: ModelSpec, settings: Settings, executor: Executor
-) -> tuple[Moments, Moments]:
-    """Moments of pixels, and of the means of r×r pixels, over the whole scene."""
+def _sums(scene: Scene, spec: ModelSpec, settings: Settings, executor: Executor) -> NDArray[np.float64]:
+    """Sums of products of pixels, and of the means of r×r pixels, over the whole scene."""
     ratio = _ratio(scene)
     aligned = align(scene, spec, settings.resampling)
     height, width = aligned.inputs[spec.reference].geobox.shape
@@ -175,14 +184,12 @@ def _moments(
     shared = executor.share(aligned)
     n = 2 + len(spec.input("ms").bands)
     jobs = in_order(executor, moment_job, ((shared, spec, y, x, ratio) for y, x in squares))
-    total = sum(jobs, start=np.zeros((2, n, n)))
-    return _finished(total[0], scene.id), _finished(total[1], scene.id)
+    return sum(jobs, start=np.zeros((2, n, n)))
 
 
 def _ratio(scene: Scene) -> int:
     """PAN pixels per MS pixel, rounded."""
-    pan, ms = (abs(scene.inputs[name].geobox.resolution.x) for name in ("pan", "ms"))
-    return max(1, round(Fraction(ms / pan)))
+    return max(1, round(pixel_ratio(scene.inputs["ms"].geobox, scene.inputs["pan"].geobox)))
 
 
 def moment_job(scene: Scene, spec: ModelSpec, y: slice, x: slice, ratio: int) -> NDArray[np.float64]:

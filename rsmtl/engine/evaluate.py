@@ -3,14 +3,26 @@
 A job reads the rectangle that it owns and the context that its metrics' windows reach into, and answers with sums.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import Any
 
+from rsmtl.engine.classical import METHODS
 from rsmtl.engine.executor import Executor, SerialExecutor, in_order
-from rsmtl.engine.fused import fused_head, no_reference_job, on_their_own_grids, pan_ms_ratio
-from rsmtl.engine.truth import Judged, Rectangle, judge, measure_job
+from rsmtl.engine.fused import check_unchanged, fused_head, no_reference_job, on_their_own_grids, pan_ms_ratio
+from rsmtl.engine.truth import (
+    IGNORED,
+    Judged,
+    Rectangle,
+    greatest_job,
+    ignored_job,
+    judge,
+    measure_job,
+    with_range_of_truth,
+)
+from rsmtl.errors import InputError
 from rsmtl.metrics import Metric, NoReference, Psnr, Result, Sums
 from rsmtl.models.spec import ModelSpec
 from rsmtl.scene.open import Source, open_truth, reopen
@@ -40,6 +52,10 @@ def evaluate(
     Class maps get their confusion matrix and what follows from it; continuous heads PSNR, SSIM, Q, Q2ⁿ, SAM, ERGAS and
     SCC in physical values. A pansharpened head needs no truth for QNR, HQNR and what they are made of.
 
+    PSNR and SSIM refer to a range of values, given with them as `data_range`: that of the model's radiometry, or, as a
+    classical method has none, that of the truth, for whole numbers by its bits (2047 for 11). ERGAS refers to the GSDs
+    of the scene as it was delivered.
+
     Parameters
     ----------
     folder
@@ -57,30 +73,67 @@ def evaluate(
     Raises
     ------
     InputError
-        If there is no product, no head for the truth, another grid, or labels that are no classes of the head.
+        If there is no product, no head for the truth, another grid, or labels that are no classes of the head; without
+        truth, if the scene has changed since.
     """
     executor = executor or SerialExecutor()
     run = read_run(folder)
     spec = ModelSpec.model_validate(run.model_spec)
     if truth is None:
+        if without:
+            raise InputError(
+                "classes can be left out of a comparison with truth only: give the truth, or no classes"
+            )
         return _without_reference(folder, run, spec, executor)
     given = truth if isinstance(truth, Mapping) else {None: truth}
+    all_judged = [judge(folder, run, spec, name, open_truth(one), without) for name, one in given.items()]
+    if without and not any(judged.head.kind == "classes" for judged in all_judged):
+        heads = ", ".join(judged.head.name for judged in all_judged)
+        raise InputError(
+            f"classes can be left out of a class map only, the truth is that of {heads}: leave none out"
+        )
     sums, results = {}, {}
-    for name, source in given.items():
-        judged = judge(folder, run, spec, name, open_truth(source), without)
+    for judged in (_with_range(one, run, executor) for one in all_judged):
         found = _add_up(judged, run, executor)
+        _check_counted(judged, found, run, executor)
         sums[judged.head.name] = found
         results[judged.head.name] = _merged(judged.metrics, found)
     return Evaluation(folder, results, sums)
 
 
-def _add_up(judged: Judged, run: Run, executor: Executor) -> tuple[Sums, ...]:
-    height, width = judged.truth.geobox.shape
-    edge = int(run.chunk_px * judged.head.scale)
-    context = max(metric.context_px for metric in judged.metrics)
+def _over_truth(job: Callable[..., Any], judged: Judged, run: Run, executor: Executor) -> list[Any]:
+    """What a job says of each rectangle of the truth."""
     shared = executor.share(judged)
-    rectangles = _rectangles(height, width, edge, 0, context)
-    jobs = in_order(executor, measure_job, ((shared, *rectangle) for rectangle in rectangles))
+    return list(in_order(executor, job, ((shared, read) for read, _, _ in _truth_rectangles(judged, run))))
+
+
+def _with_range(judged: Judged, run: Run, executor: Executor) -> Judged:
+    """Take the range of values from the truth where the model, a classical method, knows none."""
+    if judged.head.kind == "classes" or run.model_source not in METHODS:
+        return judged
+    return with_range_of_truth(judged, max(_over_truth(greatest_job, judged, run, executor)))
+
+
+def _check_counted(judged: Judged, sums: tuple[Sums, ...], run: Run, executor: Executor) -> None:
+    """Refuse a mask of 0 and 255, whose foreground would not count."""
+    if judged.head.kind != "classes" or not sums[0][0].any() or sums[0][1:].any():
+        return
+    if len(judged.truth.bands) == 1 and sum(_over_truth(ignored_job, judged, run, executor)):
+        raise InputError(
+            f"the truth of {judged.head.name!r} has no labels but 0 and {IGNORED}, which does not count: number its "
+            f"classes from 0 on, or name {IGNORED} as the file's nodata value if it is meant so"
+        )
+
+
+def _truth_rectangles(judged: Judged, run: Run) -> Iterator[tuple[Rectangle, Rectangle, tuple[int, int]]]:
+    height, width = judged.truth.geobox.shape
+    context = max(metric.context_px for metric in judged.metrics)
+    return _rectangles(height, width, int(run.chunk_px * judged.head.scale), 0, context)
+
+
+def _add_up(judged: Judged, run: Run, executor: Executor) -> tuple[Sums, ...]:
+    shared = executor.share(judged)
+    jobs = in_order(executor, measure_job, ((shared, *one) for one in _truth_rectangles(judged, run)))
     return _summed(jobs)
 
 
@@ -116,9 +169,15 @@ def _merged(metrics: tuple[Metric, ...], sums: tuple[Sums, ...]) -> Result:
 def _without_reference(folder: Path, run: Run, spec: ModelSpec, executor: Executor) -> Evaluation:
     name = fused_head(spec, folder).name
     scene = reopen(run.opened_with)
+    check_unchanged(run, scene)
     metric = NoReference(pan_ms_ratio(scene))
     pair = on_their_own_grids(scene, metric.ratio)
     height, width = (size // metric.ratio for size in pair.inputs["pan"].geobox.shape)
+    if not height or not width:
+        raise InputError(
+            f"quality without truth needs a whole MS pixel at least, PAN of scene {scene.id!r} is smaller than one: "
+            "say with --truth what the result should be"
+        )
     rectangles = _rectangles(height, width, max(1, run.chunk_px // metric.ratio), *metric.context_px)
     shared = executor.share(pair)
     jobs = ((folder, name, shared, metric, *rectangle) for rectangle in rectangles)

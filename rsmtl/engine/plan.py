@@ -14,7 +14,8 @@ from odc.geo.geobox import GeoBox
 from rsmtl.blend import DTYPES
 from rsmtl.config import Settings
 from rsmtl.engine.outputs import outputs_of
-from rsmtl.errors import PlanError
+from rsmtl.engine.ratio import pixel_ratio
+from rsmtl.errors import ModelError, PlanError
 from rsmtl.lattice import Lattice, check_divisible
 from rsmtl.models.model import Model
 from rsmtl.models.spec import InputSpec, ModelSpec
@@ -48,6 +49,8 @@ class Plan:
     radiometry: Mapping[str, Radiometry]
     """By input; fixed for the whole scene."""
     outputs: tuple[Output, ...]
+    delivered_scales: Mapping[str, float]
+    """By input, pixels per reference pixel as the scene came; those of the spec are what they were brought to."""
 
     @property
     def geobox(self) -> GeoBox:
@@ -104,23 +107,30 @@ def plan(scene: Scene, model: Model, settings: Settings, default_chunk: int | No
     ------
     SceneError
         If the scene does not fit the model.
+    ModelError
+        If a head has other bands than the input whose values it has, and these are not scaled alike.
     PlanError
         If window, overlap and scales do not go together.
     """
     spec = model.spec
     check_sizes(spec, settings)
+    if model.fitted:
+        check_radiometry(model.fitted, settings)
     aligned = align(scene, spec, settings.resampling)
     height, width = aligned.inputs[spec.reference].geobox.shape
     lattice = Lattice(height, width, settings.window, settings.overlap)
     outputs = outputs_of(spec, aligned, settings)
     strides = settings.chunk or default_chunk or choose_chunk(lattice, spec, outputs)
+    radiometry = {i.name: _fit(i, aligned.inputs[i.name], settings) for i in spec.inputs}
+    _check_values(spec, aligned, radiometry)
     return Plan(
         scene=aligned,
         model=model,
         settings=settings.model_copy(update={"chunk": strides}),
         lattice=Lattice(height, width, settings.window, settings.overlap, strides),
-        radiometry={i.name: _fit(i, aligned.inputs[i.name], settings) for i in spec.inputs},
+        radiometry=radiometry,
         outputs=outputs,
+        delivered_scales={i.name: _delivered_scale(scene, i.name, spec.reference) for i in spec.inputs},
     )
 
 
@@ -144,6 +154,42 @@ def check_sizes(spec: ModelSpec, settings: Settings) -> None:
             f"the overlap must be at least {ceil(needed)} px, since a margin of {spec.margin} px of every window of "
             f"{spec.system!r} does not count, got {settings.overlap} px: make the overlap larger"
         )
+
+
+def check_radiometry(method: str, settings: Settings) -> None:
+    """Refuse to run a classical method on other values than it was fitted to.
+
+    Raises
+    ------
+    PlanError
+        If the radiometry is that of the scene.
+    """
+    if settings.radiometry != "model":
+        raise PlanError(
+            f"{method} works on physical values, which a radiometry of {settings.radiometry!r} takes from it: leave it "
+            "at 'model'"
+        )
+
+
+def _check_values(spec: ModelSpec, aligned: Scene, radiometry: Mapping[str, Radiometry]) -> None:
+    """Refuse heads whose values could be brought back only by guessing which band they are of."""
+    for head in spec.heads:
+        if head.kind != "continuous" or head.channels == spec.input(head.like).channels:
+            continue
+        fitted, storage = radiometry[head.like], aligned.inputs[head.like].storage
+        if len(fitted.low) > 1 or any(len(set(one)) > 1 for one in (storage.scale, storage.offset)):
+            raise ModelError(
+                f"head {head.name!r} has {head.channels} band(s) in the values of input {head.like!r}, which has "
+                f"{spec.input(head.like).channels}, each scaled by itself: give the model one fixed radiometry for "
+                "all bands, and leave that of the settings at 'model'"
+            )
+
+
+def _delivered_scale(scene: Scene, name: str, reference: str) -> float:
+    """Pixels per reference pixel of an input before alignment, which may name the only input anew."""
+    if name == reference:
+        return 1.0
+    return 1 / pixel_ratio(scene.inputs[name].geobox, scene.inputs[reference].geobox)
 
 
 def choose_chunk(lattice: Lattice, spec: ModelSpec, outputs: tuple[Output, ...]) -> int:

@@ -91,6 +91,7 @@ def _run(plan: Plan, folder: Path, seconds: dict[str, float], started: datetime)
                 bands=found.bands,
                 alignment=found.alignment,
                 radiometry=plan.radiometry[name].model_dump(mode="json"),
+                delivered_scale=plan.delivered_scales[name],
             )
             for name, found in plan.scene.inputs.items()
         },

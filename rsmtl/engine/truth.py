@@ -1,6 +1,6 @@
 """Truth for a head of a product: which head it fits, whether it lies on its grid, and what one rectangle is worth."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -54,12 +54,51 @@ def judge(
         if unknown:
             raise InputError(f"there is no class {unknown[0]!r}: the classes are {', '.join(names)}")
         return Judged(folder, head, truth, (Confusion(names, without),))
-    like = spec.input(head.like)
     radiometry = run.inputs[head.like].radiometry
     data_range = float(max(radiometry["high"]) - min(radiometry["low"]))
-    ratio = Fraction(like.scale) / Fraction(head.scale)
-    metrics = Psnr(data_range), Ssim(data_range), QIndex(), Q2n(), Sam(), Ergas(ratio), Scc()
-    return Judged(folder, head, truth, metrics)
+    return Judged(folder, head, truth, _image_metrics(data_range, _gsd_ratio(run, spec, head)))
+
+
+def _image_metrics(data_range: float, ratio: Fraction) -> tuple[Metric, ...]:
+    return Psnr(data_range), Ssim(data_range), QIndex(), Q2n(), Sam(), Ergas(ratio), Scc()
+
+
+def _gsd_ratio(run: Run, spec: ModelSpec, head: HeadSpec) -> Fraction:
+    """h/l: the GSD of a head over that of the input it refines, as delivered or, if coarser, as the model saw it.
+
+    Of a model that takes MS upsampled, as the classical methods do, the scale says nothing.
+    """
+    delivered = run.inputs[head.like].delivered_scale
+    seen = Fraction(spec.input(head.like).scale)
+    if delivered is not None:
+        seen = min(seen, Fraction(delivered).limit_denominator(1000))
+    return seen / Fraction(head.scale)
+
+
+def with_range_of_truth(judged: Judged, greatest: float) -> Judged:
+    """Return how a head is measured where the model knows no range of values: by that of the truth.
+
+    Of whole stored numbers it is that of the fewest bits that hold the greatest (2047 for 11 bits), of others the
+    greatest.
+    """
+    storage = judged.truth.storage
+    data_range = greatest
+    if np.dtype(storage.dtype).kind != "f":
+        scale, offset = max(storage.scale), min(storage.offset)
+        data_range = (2 ** max(1, round((greatest - offset) / scale)).bit_length() - 1) * scale
+    (ratio,) = (metric.ratio for metric in judged.metrics if isinstance(metric, Ergas))
+    return replace(judged, metrics=_image_metrics(data_range, ratio))
+
+
+def greatest_job(judged: Judged, read: Rectangle) -> float:
+    """Return the greatest value of a rectangle of the truth; 0 where none is valid."""
+    truth = judged.truth.read(*read)
+    return float(np.max(truth, initial=0.0, where=np.isfinite(truth)))
+
+
+def ignored_job(judged: Judged, read: Rectangle) -> int:
+    """Return how many labels of a rectangle of the truth say that they do not count."""
+    return int((judged.truth.read(*read) == IGNORED).sum())
 
 
 def _head_for(spec: ModelSpec, name: str | None, truth: SceneInput, folder: Path) -> HeadSpec:
@@ -120,6 +159,7 @@ def measure_job(judged: Judged, read: Rectangle, own: Rectangle, origin: tuple[i
     truth = judged.truth.read(*read)
     known = np.asarray(np.isfinite(truth).all(axis=0))
     if judged.head.kind == "classes":
+        _check_whole(judged, truth[:, known])
         reference = _labels(truth, known, judged.head.classes)
         known &= reference[0] != IGNORED
         estimate = stored.values
@@ -146,19 +186,27 @@ def _labels(
     return labels
 
 
+def _check_whole(judged: Judged, labels: NDArray[np.float32]) -> None:
+    broken = labels[labels != np.floor(labels)]
+    if broken.size:
+        raise InputError(
+            f"the truth of {judged.head.name!r} has label {broken[0]:g}, which is no whole number: give the number of "
+            "each pixel's class, not its probability"
+        )
+
+
 def _check_labels(judged: Judged, reference: NDArray[Any], usable: NDArray[np.bool_]) -> None:
     if judged.head.kind != "classes":
         return
     wrong = usable & ((reference[0] < 0) | (reference[0] >= judged.head.n_classes))
     if not wrong.any():
         return
-    label = int(reference[0][wrong][0])
-    if label < 0:
+    if len(judged.truth.bands) > 1:
         raise InputError(
-            f"the truth of {judged.head.name!r} has a colour that is none of its classes': give class numbers, or the "
-            "colours exactly as `rsmtl models --json` lists the classes"
+            f"the truth of {judged.head.name!r} has a colour that no class has: give class numbers, or the colours "
+            "exactly as `rsmtl models --json` lists the classes"
         )
     raise InputError(
-        f"the truth of {judged.head.name!r} has label {label}, the classes are 0 to {judged.head.n_classes - 1} and "
-        f"{IGNORED} for what does not count: renumber it"
+        f"the truth of {judged.head.name!r} has label {int(reference[0][wrong][0])}, the classes are 0 to "
+        f"{judged.head.n_classes - 1} and {IGNORED} for what does not count: renumber it"
     )

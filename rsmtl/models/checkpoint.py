@@ -6,7 +6,6 @@ spec (with classes, colours and radiometry) and what is known of the training.
 
 import hashlib
 import json
-import os
 import threading
 from collections.abc import Mapping
 from functools import lru_cache
@@ -20,10 +19,11 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor, nn
 
-from rsmtl.errors import ModelError, RunError, explain
+from rsmtl.errors import ModelError, explain
 from rsmtl.models.exported import SUFFIX, load_exported
+from rsmtl.models.files import write_whole
 from rsmtl.models.model import Model
-from rsmtl.models.registry import find_system, system_config
+from rsmtl.models.registry import System, find_system, system_config
 from rsmtl.models.spec import ModelSpec
 
 FORMAT = 1
@@ -31,7 +31,8 @@ FORMAT = 1
 _KEY = "rsmtl"
 _PICKLE_MARKS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 """How `torch.save` files begin, zip archive or bare pickle."""
-_TEMPORARY = ".{name}.part"
+_DTYPES = ("F64", "F32", "F16", "BF16", "I64")
+"""Types that weights are stored in, by their names in safetensors; what is finite is not said of others."""
 
 
 class Card(BaseModel):
@@ -76,16 +77,7 @@ def save_checkpoint(
     }
     _refuse_not_finite(weights, f"the checkpoint {path} was not written")
     data = safetensors.torch.save(weights, metadata={_KEY: card.model_dump_json()})
-    temporary = path.with_name(_TEMPORARY.format(name=path.name))
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise RunError(f"cannot write the checkpoint {path}: {error.strerror or error}") from error
+    write_whole(path, data, "checkpoint")
 
 
 def shipped_models() -> tuple[str, ...]:
@@ -94,8 +86,13 @@ def shipped_models() -> tuple[str, ...]:
 
 
 def read_card(name_or_path: str | Path) -> Card:
-    """Return what a checkpoint says of itself; errors as `load_model`."""
+    """Return what a checkpoint says of itself; errors as `load_model`, and of a `.pt2`, which is no checkpoint."""
     path = locate(str(name_or_path))
+    if path.suffix == SUFFIX:
+        raise ModelError(
+            f"{path} is an exported program, which has no card of a checkpoint: give the checkpoint (.safetensors), or "
+            "take its spec from load_model"
+        )
     return _parse_card(_read(path)[0], path)
 
 
@@ -126,9 +123,10 @@ def load_model(name_or_path: str | Path) -> Model:
     header, weights, sha256 = _read_weights(path)
     card = _parse_card(header, path)
     system = find_system(card.spec.system)
+    config = system_config(system, card.config)
+    _refuse_misfit(weights, _declared(system, config, path), path)
     with torch.random.fork_rng(devices=[]):  # fresh weights must not advance the caller's random numbers
-        module = system.build(system_config(system, card.config))
-    _refuse_misfit(weights, module.state_dict(), path)
+        module = system.build(config)
     _refuse_not_finite(weights, f"the checkpoint {path} cannot be used")
     module.load_state_dict(weights)  # copies, which casts to the module's float32
     shipped = path.parent == _weights_folder()
@@ -207,6 +205,12 @@ def _read(path: Path) -> tuple[dict[str, Any], bytes]:
 
 def _read_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor], str]:
     header, data = _read(path)
+    for name, one in header.items():
+        if name != "__metadata__" and one["dtype"] not in _DTYPES:
+            raise ModelError(
+                f"the checkpoint {path} cannot be used: its weight {name!r} is of type {one['dtype']}, expected one of "
+                f"{', '.join(_DTYPES)}; save it with rsmtl.models.save_checkpoint"
+            )
     return header, safetensors.torch.load(data), hashlib.sha256(data).hexdigest()
 
 
@@ -229,6 +233,18 @@ def _parse_card(header: Mapping[str, Any], path: Path) -> Card:
         raise ModelError(f"the card of {path} is wrong: {explain(error)}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f"the card of {path} cannot be read: {error!r}") from error
+
+
+def _declared(system: System, config: BaseModel, path: Path) -> dict[str, Tensor]:
+    """Return the shapes of a system's weights without the memory that they would take: a card may say any width."""
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            return system.build(config).state_dict()
+    except RuntimeError as error:  # more bytes than can be counted
+        raise ModelError(
+            f"the card of {path} describes a {system.name!r} that cannot be built ({str(error).splitlines()[0]}): "
+            "give the card its right configuration"
+        ) from error
 
 
 def _refuse_misfit(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> None:

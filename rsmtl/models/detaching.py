@@ -40,8 +40,8 @@ def detach(module: nn.Module, card: Card) -> tuple[nn.Module, Card]:
     """
     if card.spec.system not in _DETACHED:
         raise ModelError(
-            f"nothing can be detached from {card.spec.system!r}: only {' and '.join(sorted(_DETACHED))} have a path "
-            "that their segmentation does not use"
+            f"nothing can be detached from {card.spec.system!r}: only {' and '.join(sorted(_DETACHED))} can be "
+            "reduced to their segmentation"
         )
     config = system_config(find_system(card.spec.system), card.config)
     name, detached_config = _DETACHED[card.spec.system](config)

@@ -1,36 +1,39 @@
 """Models as `torch.export` programs: a `.pt2` file that needs none of the code it came from.
 
-PyTorch's reader trusts such a file: it unpickles weights that say so, evaluates expressions and executes guards. What
-is read here has none of these; everything else is refused before PyTorch sees it.
+PyTorch's reader trusts such a file: it unpickles weights that say so, imports types, evaluates expressions and writes
+names into source code. It never sees one: `rsmtl.models.program` says what is recognised, and PyTorch is given an
+archive that holds this and nothing else.
 """
 
 import hashlib
 import io
-import json
 import re
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
 from rsmtl.errors import ModelError, explain
+from rsmtl.models.files import write_whole
 from rsmtl.models.model import Model
+from rsmtl.models.program import Payloads, Program
 from rsmtl.models.spec import ModelSpec
 
 SUFFIX = ".pt2"
 _CARD = "rsmtl.json"
-_OPERATORS = re.compile(r"(torch\.ops\.aten\.\w+\.\w+|_operator\.getitem)")
-_NAMES = re.compile(r"[\w.\[\]']*")
-_NAMED = {"name", "forward_arg_names", "module_call_graph", "user_output_name"}
 _ENTRIES = re.compile(
     r"[^/]+/(data/weights/(weight_\d+|model_weights_config\.json)"
     r"|data/constants/(tensor_\d+|model_constants_config\.json)|data/sample_inputs/model\.pt|models/model\.json"
     r"|extra/rsmtl\.json|archive_format|archive_version|byteorder|\.data/(version|serialization_id))"
 )
+_PASSED_ON = ("archive_format", "archive_version", "byteorder", ".data/version")
+"""Entries beside the program and its tensors that PyTorch asks for; each a word, or a number."""
+
+
+class _Refused(Exception):
+    """What a file holds that no `.pt2` may."""
 
 
 class ExportCard(BaseModel):
@@ -94,22 +97,31 @@ def save_exported(path: Path, module: nn.Module, spec: ModelSpec, *, window: int
     Raises
     ------
     ModelError
-        If `torch.export` cannot follow the module.
+        If `torch.export` cannot follow the module, or it needs an operator that `rsmtl.models.operators` does not list.
+    RunError
+        If the file cannot be written.
     """
     card = ExportCard(spec=spec, window=window, batch=batch)
     edges = [(i.channels, int(window * i.scale)) for i in spec.inputs]
     inputs = tuple(torch.zeros(batch, channels, edge, edge) for channels, edge in edges)
     buffer = io.BytesIO()
     try:
-        program = torch.export.export(module.eval(), inputs)
+        with torch.no_grad():  # a change of mode within the module would be an operator of its own
+            program = torch.export.export(module.eval(), inputs)
         torch.export.save(program, buffer, extra_files={_CARD: card.model_dump_json()})
     except Exception as error:  # torch.export raises whatever the module and its tracer do
         raise ModelError(
             f"torch.export cannot follow the module of {spec.system!r}: {type(error).__name__}: {error}; make what it "
             "does independent of the numbers it sees"
         ) from error
-    _check(buffer.getvalue(), path)
-    path.write_bytes(buffer.getvalue())
+    try:
+        _check(buffer.getvalue(), path)
+    except _Refused as refused:
+        raise ModelError(
+            f"the module of {spec.system!r} cannot be written as {path.name}: it has {refused}, which no program that "
+            "is read here may have; use plain operators on tensors instead"
+        ) from refused
+    write_whole(path, buffer.getvalue(), "program")
 
 
 def load_exported(path: Path) -> Model:
@@ -124,9 +136,15 @@ def load_exported(path: Path) -> Model:
         data = path.read_bytes()
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror or error}") from error
-    card, held = _check(data, path)
     try:
-        program = torch.export.load(_packed(held)).module()
+        card, archive = _check(data, path)
+    except _Refused as refused:
+        raise ModelError(
+            f"{path} holds {refused}, which could run any code when opened: it was not opened; write it with "
+            "rsmtl.models.save_exported"
+        ) from refused
+    try:
+        program = torch.export.load(archive).module()
     except Exception as error:  # of a damaged file torch raises whatever it stumbles on
         raise ModelError(
             f"{path} cannot be read as an exported program ({type(error).__name__}: {error}): export it again, with "
@@ -135,79 +153,95 @@ def load_exported(path: Path) -> Model:
     return Model(card.spec, ExportedModule(program, card), hashlib.sha256(data).hexdigest(), str(path))
 
 
-def _packed(held: dict[str, bytes]) -> io.BytesIO:
-    """Write the entries that were checked as an archive of their own: two readers may see two things in one file."""
+def _check(data: bytes, path: Path) -> tuple[ExportCard, io.BytesIO]:
+    """Return the card of a file, and an archive of its program and tensors as they were recognised.
+
+    Raises
+    ------
+    _Refused
+        If the file holds anything else.
+    ModelError
+        If it is damaged, or its card is missing or wrong.
+    """
+    try:
+        held = _entries(data)
+        program = Program.model_validate_json(held["models/model.json"])
+        packed = {name: held[name][:64] for name in _PASSED_ON if name in held}
+        packed["models/model.json"] = _json(program)
+        packed["data/sample_inputs/model.pt"] = b""  # a pickle, and not needed
+        for kind in ("weights", "constants"):
+            config = f"data/{kind}/model_{kind}_config.json"
+            payloads = Payloads.model_validate_json(held[config])
+            packed[config] = _json(payloads)
+            for name, one in payloads.config.items():
+                place = f"data/{kind}/{one.path_name}"
+                packed[place] = held[place]
+                if len(packed[place]) < one.n_bytes:
+                    raise _Refused(f"a tensor {name!r} of more bytes than it has")
+    except _Refused:
+        raise
+    except ValidationError as error:
+        raise _refusal(error, path) from error
+    except Exception as error:  # damaged in whatever way: zip, JSON, keys
+        raise _damaged(path, error) from error
+    return _card(held, path), _archive(packed)
+
+
+def _entries(data: bytes) -> dict[str, bytes]:
+    """Return the entries of a zip file by name, if all of them belong, and together are no larger than the file."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        entries = archive.infolist()
+        wrong = [one.filename for one in entries if not _ENTRIES.fullmatch(one.filename)]
+        if wrong:
+            raise _Refused(f"an entry {wrong[0]!r}")
+        if len({one.filename.split("/")[0] for one in entries}) != 1:
+            raise _Refused("two archives in one")
+        packed = any(one.compress_type != zipfile.ZIP_STORED for one in entries)
+        if packed or sum(one.file_size for one in entries) > len(data):
+            raise _Refused("entries that are larger than the file")
+        return {one.filename.split("/", 1)[1]: archive.read(one) for one in entries}
+
+
+def _card(held: dict[str, bytes], path: Path) -> ExportCard:
+    if f"extra/{_CARD}" not in held:
+        raise ModelError(
+            f"{path} has no card that says what it takes and gives: write it with "
+            "rsmtl.models.save_exported(path, module, spec, window=…)"
+        )
+    try:
+        return ExportCard.model_validate_json(held[f"extra/{_CARD}"])
+    except ValidationError as error:
+        raise ModelError(f"the card of {path} is wrong: {explain(error)}") from error
+
+
+def _json(found: BaseModel) -> bytes:
+    """Write what was recognised; only what stood there, as each value is of one kind."""
+    return found.model_dump_json(exclude_unset=True).encode()
+
+
+def _archive(entries: dict[str, bytes]) -> io.BytesIO:
+    """Write an archive of our own: two readers may see two things in one zip file."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        for name, content in held.items():
+        for name, content in entries.items():
             archive.writestr(f"model/{name}", content)
     buffer.seek(0)
     return buffer
 
 
-def _check(data: bytes, path: Path) -> tuple[ExportCard, dict[str, bytes]]:
-    """Return card and entries of a file that has raw tensors, a graph of plain operators and a card, and no more."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            names = archive.namelist()
-            wrong = [name for name in names if not _ENTRIES.fullmatch(name)]
-            if wrong or len({name.split("/")[0] for name in names}) != 1:
-                raise _refusal(path, f"an entry {wrong[0]!r}" if wrong else "two archives in one")
-            held = {name.split("/", 1)[1]: archive.read(name) for name in names}
-        _check_tensors(held, path)
-        _check_graph(json.loads(held["models/model.json"]), path)
-        torch.load(io.BytesIO(held["data/sample_inputs/model.pt"]), weights_only=True)
-        if f"extra/{_CARD}" not in held:
-            raise ModelError(
-                f"{path} has no card that says what it takes and gives: write it with "
-                "rsmtl.models.save_exported(path, module, spec, window=…)"
-            )
-        return ExportCard.model_validate_json(held[f"extra/{_CARD}"]), held
-    except ModelError:
-        raise
-    except ValidationError as error:
-        raise ModelError(f"the card of {path} is wrong: {explain(error)}") from error
-    except Exception as error:  # damaged in whatever way: zip, JSON, keys, the tensors of its sample
-        raise ModelError(
-            f"{path} is no exported program, or it is damaged or cut short ({type(error).__name__}): write it again "
-            "with rsmtl.models.save_exported"
-        ) from error
+def _refusal(error: ValidationError, path: Path) -> Exception:
+    """Say what pydantic did not recognise first; where something is missing and all the rest known, it is damage."""
+    details = [one for one in error.errors() if one["type"] not in ("missing", "json_invalid")]
+    if not details:
+        return _damaged(path, error)
+    detail = details[0]
+    place = ".".join(str(part) for part in detail["loc"])
+    why = detail["msg"].removeprefix("Value error, ")
+    return _Refused(f"{str(detail['input'])[:80]!r} as {place} ({why})")
 
 
-def _check_tensors(held: dict[str, bytes], path: Path) -> None:
-    for kind in ("weights", "constants"):
-        config = json.loads(held[f"data/{kind}/model_{kind}_config.json"])["config"]
-        for name, one in config.items():
-            if one["use_pickle"] or f"data/{kind}/{one['path_name']}" not in held:
-                raise _refusal(path, f"{name!r} as a pickle")
-
-
-def _check_graph(program: dict[str, Any], path: Path) -> None:
-    if program.get("guards_code") or program.get("range_constraints"):
-        raise _refusal(path, "guards or sizes that change")
-    for key, value in _strings(program):
-        if key == "target" and not _OPERATORS.fullmatch(value):
-            raise _refusal(path, f"an operator {value!r}")
-        if "expr" in key:
-            raise _refusal(path, f"an expression {value!r}")
-        if key in _NAMED and not _NAMES.fullmatch(value):
-            raise _refusal(path, f"a name {value!r}")
-
-
-def _strings(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Yield all strings of nested JSON with the key that they stand under."""
-    if isinstance(value, str):
-        yield key, value
-    elif isinstance(value, dict):
-        for name, one in value.items():
-            yield from _strings(one, name)
-    elif isinstance(value, list):
-        for one in value:
-            yield from _strings(one, key)
-
-
-def _refusal(path: Path, what: str) -> ModelError:
+def _damaged(path: Path, error: Exception) -> ModelError:
     return ModelError(
-        f"{path} holds {what}, which could run any code when opened: it was not opened; write it with "
-        "rsmtl.models.save_exported"
+        f"{path} is no exported program, or it is damaged or cut short ({type(error).__name__}): write it again "
+        "with rsmtl.models.save_exported"
     )

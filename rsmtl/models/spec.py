@@ -76,6 +76,11 @@ class HeadSpec(_Frozen):
             )
         if self.classes and len(self.classes) != self.n_classes:
             raise ValueError(f"head {self.name!r} names {len(self.classes)} classes but has {self.n_classes}")
+        names = [one.name for one in self.classes]
+        if len(set(names)) != len(names):
+            raise ValueError(
+                f"head {self.name!r} has classes of one name, whose scores would be mixed up; got {names}"
+            )
         if self.n_classes > 254:
             raise ValueError(f"head {self.name!r} has {self.n_classes} classes; a uint8 class map holds 254")
         return self

@@ -45,6 +45,9 @@ class InputRun(BaseModel):
     """`native`, or how it was brought onto its grid."""
     radiometry: dict[str, Any]
     """As it was applied, after percentiles were measured."""
+    delivered_scale: float | None = None
+    """Pixels per reference pixel as the scene came, before anything was brought onto a grid: 0.25 for MS of a 4:1
+    pair. None in records of before it was kept."""
 
 
 class Run(BaseModel):

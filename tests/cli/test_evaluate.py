@@ -96,6 +96,15 @@ def test_without_truth_only_a_pansharpened_head_can_be_measured(
     assert "has no pansharpened head" in ended.err
 
 
+@pytest.mark.parametrize("words", [("--head", "segmentation"), ("--without", "clutter")])
+def test_what_belongs_to_a_truth_is_refused_without_one(
+    call: Call, products: Path, words: tuple[str, str]
+) -> None:
+    ended = call("evaluate", products / "one", *words)
+    assert ended.status == 2
+    assert f"{words[0]} says how to compare with truth, but none is given: give --truth too" in ended.err
+
+
 def test_classical_pansharpening_on_the_command_line(call: Call, tmp_path: Path) -> None:
     values = (fakes.textured((1, 160, 160)) * 2046 + 1).astype(np.uint16)
     pan = fakes.write_tiff(tmp_path / "pan.tif", values)
@@ -115,6 +124,11 @@ def test_classical_pansharpening_on_the_command_line(call: Call, tmp_path: Path)
     found = call("evaluate", out, "--json")
     assert found.status == 0, found.err
     assert set(found.json["products"][0]["heads"]["hrms"]) >= {"qnr", "hqnr", "d_s", "d_lambda"}
+    ended = call(
+        "predict", *pair, "--model", "gsa", "--radiometry", "scene", "--out", tmp_path / "no", *SMALL
+    )
+    assert ended.status == 2
+    assert "gsa works on physical values" in ended.err
     ended = call("predict", pan, "--model", "gsa", "--out", out, *SMALL)
     assert ended.status == 2
     assert "gsa takes inputs 'pan' and 'ms'" in ended.err

@@ -1,5 +1,6 @@
 """Metrics of a product are those of the whole scene, whoever measures it and however it was cut."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +8,11 @@ import pytest
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from rsmtl.config import Settings
 from rsmtl.dispatch import local_cluster, threads
-from rsmtl.engine.classical import pansharpener
+from rsmtl.engine.classical import METHODS, pansharpener
 from rsmtl.engine.evaluate import evaluate
 from rsmtl.engine.executor import SerialExecutor
 from rsmtl.engine.product import write
@@ -33,8 +35,9 @@ from rsmtl.metrics import (
 )
 from rsmtl.models.checkpoint import load_model
 from rsmtl.models.model import Model
-from rsmtl.models.spec import ClassSpec, HeadSpec
+from rsmtl.models.spec import ClassSpec, HeadSpec, InputSpec, ModelSpec
 from rsmtl.scene.open import open_scene
+from rsmtl.scene.scene import Scene
 from tests import fakes
 
 SETTINGS = Settings(window=64, overlap=16, chunk=2)
@@ -113,7 +116,9 @@ def test_colours_of_the_classes_are_labels(folder: Path, tmp_path: Path) -> None
     np.testing.assert_array_equal(ours, theirs)
     colours[:, 3, 300] = 200
     other = fakes.write_tiff(tmp_path / "other.tif", colours)
-    with pytest.raises(InputError, match="has a colour that is none of its classes': give class numbers, or"):
+    with pytest.raises(
+        InputError, match="has a colour that no class has: give class numbers, or the colours exa"
+    ):
         evaluate(folder, {"segmentation": other})
 
 
@@ -124,6 +129,43 @@ def test_a_label_that_is_no_class_is_refused(folder: Path, tmp_path: Path) -> No
         InputError, match="'segmentation' has label 17, the classes are 0 to 5 and 255 for what"
     ):
         evaluate(folder, path)
+
+
+@pytest.mark.parametrize(
+    ("label", "sentence"),
+    [
+        (-1, "has label -1, the classes are 0 to 5 and 255 for what does not count: renumber it"),
+        (0.7, "has label 0.7, which is no whole number: give the number of each pixel's class, not its"),
+    ],
+)
+def test_labels_that_are_none_are_refused(label: float, sentence: str, folder: Path, tmp_path: Path) -> None:
+    truth = labels(folder).astype(np.float32)
+    truth[0, 280, 300] = label
+    with pytest.raises(InputError, match=sentence):
+        evaluate(folder, fakes.write_tiff(tmp_path / "truth.tif", truth))
+
+
+def test_a_mask_of_0_and_255_is_refused(folder: Path, tmp_path: Path) -> None:
+    """All of its foreground would be left out without a word."""
+    mask = np.where(labels(folder) > 2, 255, 0).astype(np.uint8)
+    with pytest.raises(
+        InputError, match="has no labels but 0 and 255, which does not count: number its classes from"
+    ):
+        evaluate(folder, fakes.write_tiff(tmp_path / "mask.tif", mask))
+    meant = evaluate(folder, fakes.write_tiff(tmp_path / "meant.tif", mask, nodata=255))
+    assert 0 < meant.results["segmentation"]["n_px"] < (mask == 0).sum() + 1
+
+
+def test_classes_cannot_be_left_out_of_what_has_none(folder: Path) -> None:
+    with pytest.raises(
+        InputError, match="classes can be left out of a comparison with truth only: give the truth"
+    ):
+        evaluate(folder, without=("c5",))
+    image = folder.parents[1] / "scene.tif"
+    with pytest.raises(
+        InputError, match="can be left out of a class map only, the truth is that of reconstruction: l"
+    ):
+        evaluate(folder, image, without=("c5",))
 
 
 def test_another_grid_is_refused(folder: Path, tmp_path: Path) -> None:
@@ -170,18 +212,105 @@ def test_a_finer_head_is_measured_on_its_own_grid(tmp_path: Path) -> None:
     assert result["ssim"] == pytest.approx(1)
 
 
-def pansharpened(path: Path) -> Path:
-    """A product of Brovey on a 4:1 pair, on the disk."""
+def pair(path: Path) -> Scene:
+    """A 4:1 pair on the disk, and beside it what pansharpening should give; DN of 11 bits."""
     fine = 100 + fakes.textured((3, 320, 352), seed=3) * 1800
     ms = fine.reshape(3, 80, 4, 88, 4).mean(axis=(2, 4)).astype(np.uint16)
+    fakes.write_tiff(path / "truth.tif", fine.astype(np.uint16))
     fakes.write_tiff(path / "pan.tif", fine.mean(axis=0, keepdims=True).astype(np.uint16))
     with rasterio.open(
         path / "ms.tif", "w", "GTiff", 88, 80, 3, dtype="uint16", crs=fakes.CRS,
         transform=Affine(2, 0, 500_000, 0, -2, 5_000_000),
     ) as file:  # fmt: skip
         file.write(ms)
-    scene = open_scene({"pan": path / "pan.tif", "ms": path / "ms.tif"})
-    return write(scene, pansharpener("brovey", scene, SETTINGS), path / "out", SETTINGS).folder
+    return open_scene({"pan": path / "pan.tif", "ms": path / "ms.tif"})
+
+
+def pansharpened(path: Path, method: str = "brovey") -> Path:
+    """A product of a classical method on the pair."""
+    scene = pair(path)
+    return write(scene, pansharpener(method, scene, SETTINGS), path / "out", SETTINGS).folder
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+@pytest.mark.parametrize(("dtype", "factor"), [("uint16", 1), ("float32", 0.01)])
+def test_classical_methods_refer_to_the_values_and_gsds_of_the_scene(
+    method: str, dtype: str, factor: float, tmp_path: Path
+) -> None:
+    """Their spec has neither: MS lies on PAN's grid, and values are what they are."""
+    folder = pansharpened(tmp_path, method)
+    with rasterio.open(tmp_path / "truth.tif") as file:
+        truth = (file.read() * factor).astype(dtype)
+    other = fakes.write_tiff(tmp_path / "other.tif", truth)
+    found = evaluate(folder, other).results["hrms"]
+    estimate = stored_array(folder, "hrms").values.astype(np.float64)
+    data_range = 2047.0 if dtype == "uint16" else float(truth.max())
+    assert found["data_range"] == data_range
+    for metric in (Psnr(data_range), Ssim(data_range), Ergas(Fraction(1, 4))):
+        for name, value in measure(metric, truth.astype(np.float64), estimate).items():
+            assert found[name] == pytest.approx(value, rel=1e-9), name
+    with threads(2) as two:
+        assert evaluate(folder, other, executor=two).results["hrms"] == pytest.approx(found)
+
+
+def test_the_range_of_stored_numbers_is_scaled_as_they_are(tmp_path: Path) -> None:
+    """Reflectance in steps of 1/10000: the same PSNR as that of its DN."""
+    plain, scaled = tmp_path / "plain", tmp_path / "scaled"
+    found = []
+    for path in (plain, scaled):
+        path.mkdir()
+        pair(path)
+        for name in ("pan", "ms", "truth"):
+            with rasterio.open(path / f"{name}.tif", "r+") as file:
+                file.scales = (1e-4 if path == scaled else 1.0,) * file.count
+        scene = open_scene({"pan": path / "pan.tif", "ms": path / "ms.tif"})
+        folder = write(scene, pansharpener("gsa", scene, SETTINGS), path / "out", SETTINGS).folder
+        found.append(evaluate(folder, path / "truth.tif").results["hrms"])
+    assert found[1]["data_range"] == pytest.approx(0.2047)
+    assert found[1]["psnr_db"] == pytest.approx(found[0]["psnr_db"], abs=0.01)
+    assert found[1]["ssim"] == pytest.approx(found[0]["ssim"], abs=1e-3)
+
+
+def test_a_pansharpened_head_of_other_bands_is_not_measured_without_truth(tmp_path: Path) -> None:
+    scene = pair(tmp_path)
+    spec = ModelSpec(
+        system="two of three",
+        inputs=(InputSpec(name="pan", channels=1), InputSpec(name="ms", channels=3)),
+        heads=(HeadSpec(name="hrms", channels=2, kind="continuous", like="ms"),),
+    )
+
+    class TwoOfThree(nn.Module):
+        def forward(self, pan: Tensor, ms: Tensor) -> dict[str, Tensor]:
+            return {"hrms": ms[:, :2] + pan - pan}
+
+    folder = write(scene, Model.from_module(TwoOfThree(), spec), tmp_path / "out", SETTINGS).folder
+    with pytest.raises(
+        InputError,
+        match=r"compares band with band, but 'hrms' in .* has 2 band\(s\) and MS 3: say with --truth what",
+    ):
+        evaluate(folder)
+
+
+@pytest.mark.parametrize("edge", [352, 240, 480])
+def test_inputs_that_changed_since_are_not_measured(edge: int, tmp_path: Path) -> None:
+    folder = pansharpened(tmp_path)
+    fakes.write_tiff(tmp_path / "pan.tif", np.full((1, 320, edge), 700, np.uint16))
+    with pytest.raises(
+        InputError,
+        match=r"scene 'pan' has changed since its product was made \(.*pan.tif\): put its files back as",
+    ):
+        evaluate(folder)
+
+
+def test_pan_smaller_than_a_pixel_of_ms_is_a_sentence(tmp_path: Path) -> None:
+    pair(tmp_path)
+    fakes.write_tiff(tmp_path / "pan.tif", np.full((1, 3, 40), 700, np.uint16))
+    scene = open_scene({"pan": tmp_path / "pan.tif", "ms": tmp_path / "ms.tif"})
+    folder = write(scene, pansharpener("brovey", scene, SETTINGS), tmp_path / "out", SETTINGS).folder
+    with pytest.raises(
+        InputError, match="needs a whole MS pixel at least, PAN of scene 'pan' is smaller than one: s"
+    ):
+        evaluate(folder)
 
 
 def test_a_pansharpened_head_is_measured_without_truth(tmp_path: Path) -> None:

@@ -10,9 +10,12 @@ from rsmtl.config import Settings
 from rsmtl.engine.cost import check_fits, cost, forward_bytes
 from rsmtl.engine.executor import SerialExecutor
 from rsmtl.engine.plan import check_sizes, choose_chunk, plan
-from rsmtl.errors import PlanError, SceneError
+from rsmtl.errors import ModelError, PlanError, SceneError
 from rsmtl.lattice import Lattice
-from rsmtl.scene.scene import Storage
+from rsmtl.models.model import Model
+from rsmtl.models.spec import InputSpec, ModelSpec
+from rsmtl.radiometry import Radiometry
+from rsmtl.scene.scene import Scene, Storage
 from tests import fakes
 
 
@@ -142,3 +145,56 @@ def test_percentiles_are_found_where_the_valid_pixels_lie_between_the_blocks_of_
     )
     (low,), (high,) = made.radiometry["image"].low, made.radiometry["image"].high
     assert 5000 < low < 6000 < high < 8000
+
+
+@pytest.mark.parametrize(
+    ("radiometry", "scale", "settings"),
+    [
+        (
+            Radiometry(low=(0.0,) * 4, high=(2047.0, 1000.0, 2000.0, 500.0)),
+            (1.0,),
+            Settings(window=64, overlap=16),
+        ),
+        (Radiometry(), (1.0,), Settings(window=64, overlap=16, radiometry="scene")),
+        (Radiometry(), (1.0, 2.0, 1.0, 1.0), Settings(window=64, overlap=16)),
+    ],
+)
+def test_heads_of_other_bands_than_their_values_need_one_radiometry(
+    radiometry: Radiometry, scale: tuple[float, ...], settings: Settings
+) -> None:
+    class Three(torch.nn.Module):
+        def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"same": image[:, :3]}
+
+    scene = fakes.make_scene(fakes.textured((4, 100, 100)) * 500, Storage("uint16", scale=scale))
+    spec = ModelSpec(
+        system="three",
+        inputs=(InputSpec(name="image", channels=4, radiometry=radiometry),),
+        heads=(fakes.continuous("same", 3),),
+    )
+    with pytest.raises(
+        ModelError,
+        match=r"'same' has 3 band\(s\) in the values of input 'image', which has 4, each scaled by its",
+    ):
+        plan(scene, Model.from_module(Three(), spec), settings)
+
+
+def test_one_radiometry_for_all_bands_is_enough() -> None:
+    scene = fakes.make_scene(fakes.textured((4, 100, 100)) * 500, Storage("uint16"))
+    spec = ModelSpec(
+        system="three", inputs=(fakes.image_input(4, 2047.0),), heads=(fakes.continuous("same", 3),)
+    )
+    made = plan(scene, Model.from_module(torch.nn.Identity(), spec), Settings(window=64, overlap=16))
+    assert made.outputs[0].bands == ("band 1", "band 2", "band 3")
+
+
+def test_a_plan_knows_how_finely_its_inputs_came() -> None:
+    ms = fakes.make_input("ms", fakes.textured((3, 40, 40)), gsd_m=2.0)
+    scene = Scene(id="pair", inputs={"pan": fakes.make_input("pan", fakes.textured((1, 160, 160))), "ms": ms})
+    spec = ModelSpec(
+        system="fine",
+        inputs=(InputSpec(name="pan", channels=1), InputSpec(name="ms", channels=3)),
+        heads=(fakes.continuous("hrms", 3, like="ms"),),
+    )
+    made = plan(scene, Model.from_module(torch.nn.Identity(), spec), Settings(window=64, overlap=16))
+    assert made.delivered_scales == {"pan": 1.0, "ms": 0.25}

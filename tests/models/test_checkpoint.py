@@ -7,12 +7,16 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from pydantic import ValidationError
 
 from rsmtl.errors import ModelError, RunError
 from rsmtl.models import (
     Card,
     ClassSpec,
+    HeadSpec,
     Model,
+    detach,
+    files,
     find_system,
     load_model,
     read_card,
@@ -191,6 +195,56 @@ def test_weights_that_are_not_finite(path: Path, tmp_path: Path):
         load_model(path)
 
 
+@pytest.mark.parametrize("width", [10**7, 10**12])
+def test_a_card_of_any_width_takes_no_memory(path: Path, width: int) -> None:
+    card = json.loads(safetensors.safe_open(path, "pt").metadata()["rsmtl"])
+    rewrite(path, config={**card["config"], "width": width})
+    with pytest.raises(
+        ModelError, match=r"do not fit the system its card names|describes a 'urec' that cannot be built"
+    ):
+        load_model(path)
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.complex64, torch.int32])
+def test_weights_of_types_that_no_system_has(path: Path, dtype: torch.dtype) -> None:
+    weights = safetensors.torch.load_file(path)
+    name = next(name for name, tensor in weights.items() if tensor.ndim > 1)
+    weights[name] = weights[name].to(dtype)
+    safetensors.torch.save_file(weights, path, safetensors.safe_open(path, "pt").metadata())
+    with pytest.raises(
+        ModelError, match=r"its weight '.*' is of type \w+, expected one of F64, F32, F16, BF16, I64; s"
+    ):
+        load_model(path)
+
+
+def test_an_exported_program_is_no_checkpoint(tmp_path: Path) -> None:
+    program = tmp_path / "model.pt2"
+    program.write_bytes(b"PK\x03\x04")
+    with pytest.raises(
+        ModelError, match=r"model.pt2 is an exported program, which has no card of a checkpoint: give"
+    ):
+        read_card(program)
+
+
+def test_classes_of_one_name_are_refused() -> None:
+    with pytest.raises(
+        ValidationError, match="'roofs' has classes of one name, whose scores would be mixed up"
+    ):
+        HeadSpec(
+            name="roofs", channels=3, kind="classes", activation="softmax", classes=(*CLASSES[:2], CLASSES[0])
+        )
+
+
+def test_only_what_can_be_reduced_is_detached() -> None:
+    module, card = fresh()
+    other = card.model_copy(update={"spec": card.spec.model_copy(update={"system": "panseg"})})
+    with pytest.raises(
+        ModelError,
+        match="nothing can be detached from 'panseg': only dsrl and urec can be reduced to their segm",
+    ):
+        detach(module, other)
+
+
 def test_weights_too_large_for_half_precision_are_not_written(tmp_path: Path):
     module, card = fresh()
     with torch.no_grad():
@@ -208,7 +262,7 @@ def test_a_failed_write_leaves_the_old_file(path: Path, monkeypatch: pytest.Monk
     def no_space(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(under_test.os, "fsync", no_space)
+    monkeypatch.setattr(files.os, "fsync", no_space)
     with pytest.raises(RunError, match=r"cannot write the checkpoint .*No space left on device"):
         save_checkpoint(path, *fresh(seed=1))
     assert path.read_bytes() == before

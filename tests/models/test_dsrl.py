@@ -209,7 +209,7 @@ def test_detaching_the_reconstruction_of_urec_leaves_the_unet() -> None:
     with torch.inference_mode():
         assert torch.equal(unet(image)["segmentation"], module(image)["segmentation"])
     with pytest.raises(
-        ModelError, match="nothing can be detached from 'unet': only dsrl and urec have a path"
+        ModelError, match="nothing can be detached from 'unet': only dsrl and urec can be reduced"
     ):
         detach(unet, unet_card)
 

@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +17,10 @@ from rsmtl.dispatch import local_cluster, threads
 from rsmtl.engine.lazy import predict
 from rsmtl.engine.product import write
 from rsmtl.engine.verify import verify
-from rsmtl.errors import ModelError
+from rsmtl.errors import ModelError, RunError
 from rsmtl.models import load_model, save_exported
+from rsmtl.models.operators import OPERATORS, is_known
+from rsmtl.models.spec import HeadSpec
 from rsmtl.scene.open import open_scene
 from rsmtl.store.zarr import open_product
 from tests import fakes
@@ -102,16 +105,45 @@ def in_graph(change: Callable[[dict], None]) -> Callable[[str, bytes], bytes]:
     return rewrite
 
 
-def evil_weights(name: str, data: bytes) -> bytes:
-    return (
-        data.replace(b'"use_pickle": false', b'"use_pickle": true', 1)
-        if name.endswith("weights_config.json")
-        else data
-    )
+def in_config(kind: str, change: Callable[[dict], None]) -> Callable[[str, bytes], bytes]:
+    def rewrite(name: str, data: bytes) -> bytes:
+        if not name.endswith(f"model_{kind}_config.json"):
+            return data
+        found = json.loads(data)
+        change(found["config"])
+        return json.dumps(found).encode()
+
+    return rewrite
 
 
-def system_call(program: dict) -> None:
-    program["graph_module"]["graph"]["nodes"][0]["target"] = "torch.os.system"
+def first_node(key: str, value: object) -> Callable[[dict], None]:
+    def change(program: dict) -> None:
+        program["graph_module"]["graph"]["nodes"][0][key] = value
+
+    return change
+
+
+def structure(which: str, change: Callable[[list], None]) -> Callable[[dict], None]:
+    def rewrite(program: dict) -> None:
+        signature = program["graph_module"]["module_call_graph"][0]["signature"]
+        found = json.loads(signature[which])
+        change(found)
+        signature[which] = json.dumps(found)
+
+    return rewrite
+
+
+def enumeration(found: list) -> None:
+    found[1]["context"] = json.dumps(["a", {"__enum__": True, "fqn": "os:path", "name": "x"}])
+
+
+def default_dict(found: list) -> None:
+    found[1]["type"] = "collections.defaultdict"
+    found[1]["context"] = {"default_factory_module": "os", "default_factory_name": "F", "dict_context": ["a"]}
+
+
+def keys_of_code(found: list) -> None:
+    found[1]["children_spec"][1]["context"] = json.dumps(["x): pass\nimport os #"])
 
 
 def guard(program: dict) -> None:
@@ -122,27 +154,183 @@ def expression(program: dict) -> None:
     program["range_constraints"] = {"s0": {"min_val": 1, "max_val": 2}}
 
 
-def named(program: dict) -> None:
-    program["graph_module"]["graph"]["nodes"][0]["name"] = "x): pass\nimport os #"
+def symbolic_size(program: dict) -> None:
+    tensors = program["graph_module"]["graph"]["tensor_values"]
+    next(iter(tensors.values()))["sizes"] = [{"as_expr": {"expr_str": "__import__('os')"}}]
+
+
+def from_file(program: dict) -> None:
+    arguments = {
+        "filename": {"as_string": "/tmp/x"},
+        "shared": {"as_bool": True},
+        "size": {"as_int": 11},
+    }
+    node = program["graph_module"]["graph"]["nodes"][0]
+    node["target"] = "torch.ops.aten.from_file.default"
+    node["inputs"] = [{"name": name, "arg": arg, "kind": 1} for name, arg in arguments.items()]
+
+
+CODE = """a", 0) or getattr(__import__('os'), 'system')('true') or getattr(self, "a"""
+
+
+def named(kind: str, key: str) -> Callable[[dict], None]:
+    def change(program: dict) -> None:
+        specs = program["graph_module"]["signature"]["input_specs"]
+        next(one[kind] for one in specs if kind in one)[key] = CODE
+
+    return change
+
+
+def argument_named(program: dict) -> None:
+    program["graph_module"]["module_call_graph"][0]["signature"]["forward_arg_names"] = ["x=print()"]
+
+
+def weight_named(config: dict) -> None:
+    config[CODE] = config.pop(next(iter(config)))
+
+
+def dunder(config: dict) -> None:
+    config["__class__.x"] = config.pop(next(iter(config)))
+
+
+def pickled(config: dict) -> None:
+    next(iter(config.values()))["use_pickle"] = True
+
+
+def larger(config: dict) -> None:
+    next(iter(config.values()))["tensor_meta"]["sizes"] = [{"as_int": 10**9}] * 4
 
 
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        (evil_weights, "as a pickle"),
-        (in_graph(system_call), "an operator 'torch.os.system'"),
-        (in_graph(guard), "guards or sizes that change"),
-        (in_graph(expression), "guards or sizes that change"),
+        (in_config("weights", pickled), "'True' as config.*use_pickle"),
+        (in_config("weights", weight_named), "'a\", 0.*a weight's name is letters"),
+        (in_config("weights", dunder), "'__class__.x' as config"),
+        (in_config("weights", larger), "a tensor '.*' of more bytes than it has"),
+        (in_graph(first_node("target", "torch.os.system")), "'torch.os.system' as graph_module.graph.nodes.0.target"),
+        (in_graph(first_node("target", "math.floor")), "'math.floor' as "),
+        (in_graph(first_node("target", "torch.ops.aten.save.default")), "'torch.ops.aten.save.default' as "),
+        (in_graph(from_file), "'torch.ops.aten.from_file.default' as .*must be one of rsmtl.models.operators"),
+        (in_graph(first_node("name", "x): pass\nimport os #")), "'x.*' as graph_module.graph.nodes.0.name"),
+        (in_graph(first_node("other", 1)), "'1' as graph_module.graph.nodes.0.other"),
+        (in_graph(named("parameter", "parameter_name")), "as graph_module.signature.*parameter_name"),
+        (in_graph(named("buffer", "buffer_name")), "as graph_module.signature.*buffer_name"),
+        (in_graph(named("tensor_constant", "tensor_constant_name")), "as graph_module.signature.*constant_name"),
+        (in_graph(argument_named), "as graph_module.module_call_graph.0.signature.forward_arg_names"),
+        (in_graph(structure("out_spec", enumeration)), "as .*out_spec .a structure's keys are plain names"),
+        (in_graph(structure("out_spec", default_dict)), "as .*out_spec .a structure is made of"),
+        (in_graph(structure("in_spec", keys_of_code)), "as .*in_spec .a structure's keys are plain names"),
+        (in_graph(guard), "as guards_code"),
+        (in_graph(expression), "as range_constraints"),
+        (in_graph(symbolic_size), "as graph_module.graph.tensor_values"),
     ],
-)
+)  # fmt: skip
 def test_what_could_run_code_is_refused_before_it_is_opened(
-    change, what: str, path: Path, tmp_path: Path
+    change, what: str, with_everything: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    evil = rewritten(path, tmp_path / "evil.pt2", change)
+    evil = rewritten(with_everything, tmp_path / "evil.pt2", change)
+    monkeypatch.setattr(torch.export, "load", lambda _: pytest.fail("PyTorch saw it"))
     with pytest.raises(
-        ModelError, match=f"{what}, which could run any code when opened: it was not opened; write"
+        ModelError, match=rf"(?s){what}.*, which could run any code when opened: it was not opened; write"
     ):
         load_model(evil)
+
+
+class Everything(torch.nn.Module):
+    """Has parameters under awkward names, buffers and constants, and turns gradients off by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = torch.nn.ModuleDict(
+            {"conv-1": torch.nn.Conv2d(3, 2, 1), "_conv2": torch.nn.Conv2d(3, 2, 1)}
+        )
+        self.register_buffer("middle", torch.ones(3, 1, 1) / 2, persistent=False)
+
+    def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        with torch.no_grad():
+            image = image - torch.tensor([0.1, 0.2, 0.3])[:, None, None] * self.middle
+            one, other = self.blocks["conv-1"](image).split(1, dim=1)
+        found = torch.nn.functional.gelu(torch.cat([other, one], 1), approximate="tanh").clamp(
+            max=float("inf")
+        )
+        return {"segmentation": found + self.blocks["_conv2"](image)}
+
+
+def save_everything(path: Path) -> Everything:
+    torch.manual_seed(0)
+    module = Everything()
+    save_exported(path, module, fakes.class_mixer().spec.model_copy(update={"heads": (HEAD,)}), window=8)
+    return module
+
+
+HEAD = HeadSpec(name="segmentation", channels=2, kind="classes", activation="softmax")
+
+
+@pytest.fixture(scope="module")
+def with_everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("everything") / "everything.pt2"
+    save_everything(made)
+    return made
+
+
+def test_a_module_of_ones_own_comes_back_to_the_bit(tmp_path: Path) -> None:
+    module, image = save_everything(tmp_path / "own.pt2"), torch.rand(1, 3, 8, 8)
+    loaded = load_model(tmp_path / "own.pt2").module
+    with torch.inference_mode():
+        assert torch.equal(module(image)["segmentation"], loaded(image)["segmentation"])
+
+
+class Uninitialised(torch.nn.Module):
+    def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"same": image + torch.empty(1)}
+
+
+def test_an_operator_that_no_file_may_have_is_named_when_writing(tmp_path: Path) -> None:
+    with pytest.raises(
+        ModelError,
+        match=r"module of 'fake' cannot be written as no.pt2: it has 'torch.ops.aten.empty.*plain operat",
+    ):
+        save_exported(tmp_path / "no.pt2", Uninitialised(), fakes.identity().spec, window=16)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"cannot write the program .*no.pt2: No such file or directory"):
+        save_exported(
+            tmp_path / "nowhere" / "no.pt2", fakes.identity().module, fakes.identity().spec, window=16
+        )
+
+
+def test_a_program_is_written_whole_or_not_at_all(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader that looks while it is replaced sees what stood there."""
+    standing = tmp_path / "urec.pt2"
+    standing.write_bytes(path.read_bytes())
+    seen = []
+    monkeypatch.setattr(Path, "replace", lambda self, target: seen.append((self, Path(target).read_bytes())))
+    save_exported(standing, fakes.identity().module, fakes.identity().spec, window=16)
+    assert [found for _, found in seen] == [path.read_bytes()]
+
+
+def test_operators_on_the_list_exist() -> None:
+    for name in OPERATORS:
+        overloads = getattr(torch.ops.aten, name).overloads()
+        assert any(is_known(f"torch.ops.aten.{name}.{overload}") for overload in overloads), name
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "torch.ops.aten.from_file.default", "torch.ops.aten.from_file.out", "torch.ops.aten.add.out",
+        "torch.ops.aten._unsafe_index.Tensor", "torch.ops.aten.set_.source_Storage", "torch.ops.aten.add.str",
+        "torch.ops.higher_order.cond", "torch.ops.prims.add.default", "_operator.getitem", "torch.ops.aten.add",
+        "torch.ops.aten.conv2d.default.__call__", "torch.ops.aten.as_strided.default", "torch.ops.aten.__class__.mro",
+    ],
+)  # fmt: skip
+def test_operators_that_reach_beyond_tensors_are_unknown(target: str) -> None:
+    assert not is_known(target)
 
 
 def test_a_pickle_among_the_sample_inputs_is_not_opened(path: Path, tmp_path: Path) -> None:
@@ -153,9 +341,21 @@ def test_a_pickle_among_the_sample_inputs_is_not_opened(path: Path, tmp_path: Pa
         tmp_path / "evil.pt2",
         lambda name, data: buffer.getvalue() if name.endswith("model.pt") else data,
     )
-    with pytest.raises(ModelError, match="is no exported program, or it is damaged or cut short"):
-        load_model(evil)
+    assert load_model(evil).spec == load_model(path).spec
     assert not trace.exists()
+
+
+def test_entries_that_grow_are_refused_before_they_are_read(path: Path, tmp_path: Path) -> None:
+    evil = tmp_path / "evil.pt2"
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(evil, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+        new.writestr(f"{old.namelist()[0].split('/')[0]}/data/weights/weight_999", bytes(200 * 2**20))
+    tracemalloc.start()
+    with pytest.raises(ModelError, match="holds entries that are larger than the file, which could run"):
+        load_model(evil)
+    assert tracemalloc.get_traced_memory()[1] < 20 * 2**20
+    tracemalloc.stop()
 
 
 def test_an_entry_that_does_not_belong_is_refused(path: Path, tmp_path: Path) -> None:
