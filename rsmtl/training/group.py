@@ -72,9 +72,9 @@ def joined(device: Device, timeout_s: float) -> Iterator[Group]:
     InputError
         If CUDA is asked for and there is none.
     """
-    chosen = _device(device)
+    chosen = device_for(device)
     if not launched():
-        yield Group(0, 1, chosen)
+        yield group_of_one(chosen)
         return
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
@@ -85,7 +85,13 @@ def joined(device: Device, timeout_s: float) -> Iterator[Group]:
         dist.destroy_process_group()
 
 
-def _device(wanted: Device) -> torch.device:
+def group_of_one(device: torch.device) -> Group:
+    """Return the group of a process that works alone."""
+    return Group(0, 1, device)
+
+
+def device_for(wanted: Device) -> torch.device:
+    """Return the device that is asked for, this rank's own where there are several; errors as `joined`."""
     there = torch.cuda.is_available()
     if wanted == "cuda" and not there:
         raise InputError("there is no CUDA device here: use --device cpu, or a machine that has one")

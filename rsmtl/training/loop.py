@@ -31,7 +31,7 @@ from rsmtl.training.optimizer import make_optimizer, set_learning_rate
 from rsmtl.training.picture import N_WINDOWS, draw_predictions
 from rsmtl.training.state import Progress, Trained, load_state, save_state
 from rsmtl.training.stop import Stop
-from rsmtl.training.validate import Scores, Validation, channels_last, forward
+from rsmtl.training.validate import Validation, channels_last, forward, validation_score
 
 LOADER_THREADS = 2
 
@@ -310,15 +310,6 @@ def moving_average(module: nn.Module, decay: float) -> AveragedModel:
     """Return a copy of a module whose weights and statistics follow it with inertia."""
     follow = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
     return AveragedModel(module, multi_avg_fn=follow, use_buffers=True)
-
-
-def validation_score(found: Scores) -> float:
-    """Return the number by which epochs are compared: the mean IoU, or without classes the PSNR of the first head."""
-    for name in ("mean_iou", "psnr_db"):
-        for scores in found.values():
-            if scores.get(name) is not None:
-                return float(scores[name])
-    return 0.0
 
 
 def _refuse_different(progress: Progress, group: Group) -> None:

@@ -15,7 +15,7 @@ from rsmtl.datasets import LabelledScene, Splits, check_sampling, load_splits
 from rsmtl.datasets.reduced import wald
 from rsmtl.errors import InputError
 from rsmtl.losses import Term, with_class_weights
-from rsmtl.models import Card, find_system, load_model, read_card, save_checkpoint, system_config
+from rsmtl.models import Card, ModelSpec, find_system, load_model, read_card, save_checkpoint, system_config
 from rsmtl.training.config import TrainConfig, read_config
 from rsmtl.training.examples import feeding_of
 from rsmtl.training.folder import BEST_NAME, MODEL_NAME, claim
@@ -87,7 +87,7 @@ def train(
     torch.set_num_threads(config.torch_threads)
     torch.manual_seed(config.seed)
     with _watched(timeout_s) as alive, _others_named(), joined(device, timeout_s) as group:
-        splits = _degraded(load_splits(config.data, Path(data_root)), config)
+        splits = open_data(config, Path(data_root))
         module, task = build(config, splits)
         _refuse_too_many(group, config)
         if group.leads:
@@ -98,6 +98,22 @@ def train(
             _finish(out, task, group, alive)
             group.wait()
     return out / MODEL_NAME
+
+
+def open_data(config: TrainConfig, data_root: Path) -> Splits:
+    """Open the data set of a configuration, degraded if that asks for it; errors as `load_splits`."""
+    splits = load_splits(config.data, data_root)
+    if not config.wald:
+        return splits
+    parts = (splits.train, splits.validation, splits.test)
+    return Splits(splits.about, *(tuple(map(wald, scenes)) for scenes in parts))
+
+
+def validation_of(config: TrainConfig, spec: ModelSpec, splits: Splits) -> Validation:
+    """Return how a model of this spec is scored on these data; raises `InputError` if they do not fit."""
+    scenes = (*splits.train, *splits.validation, *splits.test)
+    feeding = feeding_of(spec, scenes, config.sampling.patch_px, config.validation_px)
+    return Validation(spec, feeding, config.validation_px, config.precision, LOADER_THREADS)
 
 
 def build(config: TrainConfig, splits: Splits) -> tuple[nn.Module, Task]:
@@ -115,11 +131,10 @@ def build(config: TrainConfig, splits: Splits) -> tuple[nn.Module, Task]:
     spec = system.make_spec(
         model_config, bands=about.bands, classes=about.classes, radiometry=about.radiometry
     )
-    scenes = (*splits.train, *splits.validation, *splits.test)
     check_sampling(config.sampling, splits.train)
     if not splits.validation:
         raise InputError("the data set has no scene to validate on: name some")
-    feeding = feeding_of(spec, scenes, config.sampling.patch_px, config.validation_px)
+    validation = validation_of(config, spec, splits)
     module = system.build(model_config)
     check_parts(config.optimizer, module)
     terms = _terms(system.terms(model_config), config, splits)
@@ -129,7 +144,6 @@ def build(config: TrainConfig, splits: Splits) -> tuple[nn.Module, Task]:
         "config": config.model_dump(mode="json"),
     }
     card = Card(config=model_config.model_dump(), spec=spec, training=training)
-    validation = Validation(spec, feeding, config.validation_px, config.precision, LOADER_THREADS)
     return module, Task(config, splits, card, terms, validation)
 
 
@@ -154,15 +168,6 @@ def _terms(terms: tuple[Term, ...], config: TrainConfig, splits: Splits) -> tupl
         return terms
     weights = torch.tensor([config.class_weights.get(name, 1.0) for name in names])
     return with_class_weights(terms, weights)
-
-
-def _degraded(splits: Splits, config: TrainConfig) -> Splits:
-    if not config.wald:
-        return splits
-    train, validation, test = (
-        tuple(map(wald, scenes)) for scenes in (splits.train, splits.validation, splits.test)
-    )
-    return Splits(splits.about, train, validation, test)
 
 
 def _refuse_too_many(group: Group, config: TrainConfig) -> None:

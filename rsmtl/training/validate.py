@@ -136,6 +136,15 @@ class Validation:
         return merged
 
 
+def validation_score(found: Scores) -> float:
+    """Return the number by which epochs are compared: the mean IoU, or without classes the PSNR of the first head."""
+    for name in ("mean_iou", "psnr_db"):
+        for scores in found.values():
+            if scores.get(name) is not None:
+                return float(scores[name])
+    return 0.0
+
+
 def class_map(logits: Tensor) -> Tensor:
     """Return class indices `(N, H, W)` of logits `(N, K, H, W)`, or of one sigmoid channel."""
     return (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(dim=1)

@@ -1,0 +1,131 @@
+"""What the launch on Dask costs: images per second of ranks on its workers over those of torchrun, same configuration.
+
+Both sides train the same two ranks, in turns, so that a machine whose speed drifts slows both. And how long a model
+waits for data: full-width U-REC on Dubai, the share that the loop itself reports.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from distributed import Client, LocalCluster
+
+from rsmtl.dispatch import ClusterExecutor, Launch, launch
+from rsmtl.training.folder import LOG_NAME
+
+N_RANKS = 2
+CONFIG = {
+    "system": "urec",
+    "model": {"width": 8},
+    "data": {"name": "landscape", "n_train": 2, "n_validation": 1, "n_test": 1, "size_px": 512},
+    "sampling": {"patch_px": 128, "patches_per_epoch": 240},
+    "epochs": 1,
+    "batch": 8,
+    "optimizer": {"lr": 1e-3},
+    "validation_px": 512,
+    "torch_threads": 1,
+}
+WAITING = {
+    "system": "urec",
+    "data": {"name": "dubai"},
+    "sampling": {"patch_px": 256, "patches_per_epoch": 16, "jitter": 0.3, "zoom": 2.0},
+    "epochs": 1,
+    "batch": 4,
+    "optimizer": {"lr": 1e-4},
+    "validation_px": 2048,
+}
+"""Four steps of U-REC at the published width."""
+
+
+@dataclass(frozen=True)
+class LaunchCost:
+    """Medians over pairs."""
+
+    dask_images_per_s: float
+    torchrun_images_per_s: float
+    ratio: float
+
+
+def measure(pairs: int) -> LaunchCost:
+    """Train in turns on Dask workers and by torchrun."""
+    found = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG))
+        with (
+            LocalCluster(n_workers=N_RANKS, threads_per_worker=1, dashboard_address=None) as cluster,
+            Client(cluster) as client,
+        ):
+            for i in range(pairs):
+                launch(
+                    folder / "config.yaml",
+                    folder / f"dask{i}",
+                    folder,
+                    ClusterExecutor(client),
+                    Launch(device="cpu"),
+                )
+                _torchrun(folder / "config.yaml", folder / f"torchrun{i}")
+                found.append((pace(folder / f"dask{i}"), pace(folder / f"torchrun{i}")))
+    dask, plain = (statistics.median(side) for side in zip(*found, strict=True))
+    return LaunchCost(dask, plain, statistics.median(a / b for a, b in found))
+
+
+def pace(out: Path) -> float:
+    """Images per second over the steps of a training, without its beginning and its validation."""
+    return float(_last_step(out)["images_per_s"])
+
+
+def waiting(data: Path) -> float:
+    """Share of its steps that a full-width model waits for data."""
+    with tempfile.TemporaryDirectory() as name:
+        config = Path(name) / "config.yaml"
+        config.write_text(yaml.safe_dump({**WAITING, "torch_threads": os.cpu_count() or 1}))
+        words = ["train", str(config), "--out", f"{name}/run", "--data", str(data), "--device", "cpu"]
+        subprocess.run([sys.executable, "-m", "rsmtl", *words], check=True, stdout=subprocess.DEVNULL)
+        return float(_last_step(Path(name) / "run")["waiting"])
+
+
+def _last_step(out: Path) -> dict[str, float]:
+    lines = [json.loads(line) for line in (out / LOG_NAME).read_text().splitlines()]
+    return [line for line in lines if line["kind"] == "step"][-1]
+
+
+def _torchrun(config: Path, out: Path) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={N_RANKS}"]
+    rendezvous = ["--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"]
+    words = [
+        "-m",
+        "rsmtl",
+        "train",
+        str(config),
+        "--out",
+        str(out),
+        "--data",
+        str(out.parent),
+        "--device",
+        "cpu",
+    ]
+    subprocess.run(
+        [*command, *rendezvous, *words],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+if __name__ == "__main__":
+    cost = measure(pairs=int(sys.argv[1]) if len(sys.argv) > 1 else 3)
+    print(
+        f"Dask launch {cost.dask_images_per_s:.1f} images/s, torchrun {cost.torchrun_images_per_s:.1f}: "
+        f"ratio {cost.ratio:.3f}"
+    )
+    data = Path(os.environ.get("RSMTL_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
+    if (data / "dubai").is_dir():
+        print(f"full-width U-REC on Dubai waits for data {waiting(data):.2%} of its steps")
