@@ -127,7 +127,7 @@ def build(config: TrainConfig, splits: Splits) -> tuple[nn.Module, Task]:
     system, about = find_system(config.system), splits.about
     known = _known_of_data(config.system, splits)
     own = {name: value for name, value in known.items() if name in system.config.model_fields}
-    model_config = system_config(system, {**own, **config.model})
+    model_config = system_config(system, {**config.model, **own})
     spec = system.make_spec(
         model_config, bands=about.bands, classes=about.classes, radiometry=about.radiometry
     )

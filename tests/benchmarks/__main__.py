@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import overhead
+from tests.benchmarks import overhead, training
 
 
 def main() -> None:
@@ -40,6 +40,13 @@ def main() -> None:
                 f"{found.cpu_ratio:.3f}",
             )
     Console().print(table)
+    cost = training.measure(options.pairs)
+    print(
+        f"training, {training.N_RANKS} ranks: Dask launch {cost.dask_images_per_s:.1f} images/s, torchrun "
+        f"{cost.torchrun_images_per_s:.1f}, ratio {cost.ratio:.3f}"
+    )
+    if (training.DATA / "dubai").is_dir():
+        print(f"full-width U-REC on Dubai waits for data {training.waiting(training.DATA):.2%} of its steps")
 
 
 if __name__ == "__main__":

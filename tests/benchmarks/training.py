@@ -4,8 +4,10 @@ Both sides train the same two ranks, in turns, so that a machine whose speed dri
 waits for data: full-width U-REC on Dubai, the share that the loop itself reports.
 """
 
+import contextlib
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -17,8 +19,11 @@ import yaml
 from distributed import Client, LocalCluster
 
 from rsmtl.dispatch import ClusterExecutor, Launch, launch
+from rsmtl.training import TrainConfig, train
 from rsmtl.training.folder import LOG_NAME
+from rsmtl.training.log import Record
 
+DATA = Path(os.environ.get("RSMTL_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
 N_RANKS = 2
 CONFIG = {
     "system": "urec",
@@ -82,12 +87,17 @@ def pace(out: Path) -> float:
 
 
 def waiting(data: Path) -> float:
-    """Share of its steps that a full-width model waits for data."""
+    """Share of its steps that a full-width model waits for data; it is stopped before it validates."""
+    config = TrainConfig.model_validate({**WAITING, "torch_threads": os.cpu_count() or 1})
+    n_steps = config.sampling.patches_per_epoch // config.batch
+
+    def stop(record: Record) -> None:
+        if record["step"] == n_steps - 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
     with tempfile.TemporaryDirectory() as name:
-        config = Path(name) / "config.yaml"
-        config.write_text(yaml.safe_dump({**WAITING, "torch_threads": os.cpu_count() or 1}))
-        words = ["train", str(config), "--out", f"{name}/run", "--data", str(data), "--device", "cpu"]
-        subprocess.run([sys.executable, "-m", "rsmtl", *words], check=True, stdout=subprocess.DEVNULL)
+        with contextlib.suppress(KeyboardInterrupt):
+            train(config, Path(name) / "run", data, device="cpu", report=stop)
         return float(_last_step(Path(name) / "run")["waiting"])
 
 
@@ -118,14 +128,3 @@ def _torchrun(config: Path, out: Path) -> None:
         stderr=subprocess.DEVNULL,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-
-
-if __name__ == "__main__":
-    cost = measure(pairs=int(sys.argv[1]) if len(sys.argv) > 1 else 3)
-    print(
-        f"Dask launch {cost.dask_images_per_s:.1f} images/s, torchrun {cost.torchrun_images_per_s:.1f}: "
-        f"ratio {cost.ratio:.3f}"
-    )
-    data = Path(os.environ.get("RSMTL_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
-    if (data / "dubai").is_dir():
-        print(f"full-width U-REC on Dubai waits for data {waiting(data):.2%} of its steps")
