@@ -1,5 +1,6 @@
 """Labelled data: read or render them, split them without leaks, draw patches from them."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -33,7 +34,7 @@ DataConfig = Annotated[
 """Configuration of a data set; its `name` says of which."""
 
 
-def load_splits(config: DataConfig, data_root: Path) -> Splits:
+def load_splits(config: DataConfig, data_root: Path, alive: Callable[[], None] = lambda: None) -> Splits:
     """Open the data set that a configuration names.
 
     Parameters
@@ -41,6 +42,8 @@ def load_splits(config: DataConfig, data_root: Path) -> Splits:
     data_root
         Folder that holds data sets: prepared ones as `NAME.zarr`, which go first, others in a folder `NAME` as they
         are distributed. The paths of `scenes` are relative to it.
+    alive
+        Called after each scene that is read.
 
     Raises
     ------
@@ -50,7 +53,7 @@ def load_splits(config: DataConfig, data_root: Path) -> Splits:
     prepared = data_root / f"{config.name}.zarr"
     if prepared.exists():
         return open_prepared(prepared, config.model_dump(mode="json"))
-    return open_splits(config.about(), config.sources(folder_of(config, data_root)))
+    return open_splits(config.about(), config.sources(folder_of(config, data_root)), alive)
 
 
 def folder_of(config: DataConfig, data_root: Path) -> Path:

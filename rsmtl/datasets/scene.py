@@ -140,9 +140,17 @@ class Splits:
     test: tuple[LabelledScene, ...]
 
 
-def open_splits(about: About, sources: tuple[SceneSource, ...]) -> Splits:
-    """Read the scenes of a data set; the first that is missing or broken raises its `InputError`."""
-    opened = [source.open() for source in sources]
+def open_splits(
+    about: About, sources: tuple[SceneSource, ...], alive: Callable[[], None] = lambda: None
+) -> Splits:
+    """Read the scenes of a data set; the first that is missing or broken raises its `InputError`.
+
+    `alive` is called after each.
+    """
+    opened = []
+    for source in sources:
+        opened.append(source.open())
+        alive()
     parts = {split: tuple(scenes[split] for scenes in opened if split in scenes) for split in SPLITS}
     return Splits(about, **parts)
 

@@ -87,7 +87,7 @@ def train(
     torch.set_num_threads(config.torch_threads)
     torch.manual_seed(config.seed)
     with _watched(timeout_s) as alive, _others_named(), joined(device, timeout_s) as group:
-        splits = open_data(config, Path(data_root))
+        splits = open_data(config, Path(data_root), alive)
         module, task = build(config, splits)
         _refuse_too_many(group, config)
         if group.leads:
@@ -100,9 +100,9 @@ def train(
     return out / MODEL_NAME
 
 
-def open_data(config: TrainConfig, data_root: Path) -> Splits:
-    """Open the data set of a configuration, degraded if that asks for it; errors as `load_splits`."""
-    splits = load_splits(config.data, data_root)
+def open_data(config: TrainConfig, data_root: Path, alive: Callable[[], None] = lambda: None) -> Splits:
+    """Open the data set of a configuration, degraded if that asks for it; errors and `alive` as in `load_splits`."""
+    splits = load_splits(config.data, data_root, alive)
     if not config.wald:
         return splits
     parts = (splits.train, splits.validation, splits.test)

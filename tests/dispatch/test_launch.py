@@ -157,6 +157,17 @@ def test_a_rank_killed(tmp_path: Path) -> None:
     assert orphans(tmp_path / "run") == []
 
 
+def test_a_rank_that_hangs(tmp_path: Path) -> None:
+    """It neither works nor ends: the other gives it up after the timeout, and both begin again."""
+    config = tiny(tmp_path / "config.yaml", epochs=1)
+    with cluster_of(2) as (_, client):
+        act = once_at(2, lambda: os.kill(rank_pids(tmp_path / "run")[-1], signal.SIGSTOP))
+        patient = options(timeout_s=15.0)
+        launch(config, tmp_path / "run", tmp_path, ClusterExecutor(client), patient, report=act)
+    assert steps_of(tmp_path / "run") == all_steps(config)
+    assert orphans(tmp_path / "run") == []
+
+
 def test_a_worker_that_joins_late(tmp_path: Path) -> None:
     config = tiny(tmp_path / "config.yaml", epochs=3)
     with cluster_of(1) as (cluster, client):
