@@ -119,13 +119,14 @@ class Patches:
         return [int(place) for place in rng.permutation(len(self._strided))]
 
 
-def check_sampling(sampling: Sampling, scenes: tuple[LabelledScene, ...]) -> None:
-    """Refuse what cannot be sampled.
+def check_sampling(sampling: Sampling, scenes: tuple[LabelledScene, ...], batch: int) -> None:
+    """Refuse what cannot be sampled in batches of so many patches.
 
     Raises
     ------
     InputError
-        If there are no scenes, patches are no whole pixels of every layer, or layers of several GSD would be zoomed.
+        If there are no scenes, patches are no whole pixels of every layer, layers of several GSD would be zoomed, or an
+        epoch has not even a batch.
     """
     if not scenes:
         raise InputError(
@@ -146,6 +147,12 @@ def check_sampling(sampling: Sampling, scenes: tuple[LabelledScene, ...]) -> Non
         raise InputError(
             f"a patch of {sampling.patch_px} px does not fit into a scene of {smallest} px: make "
             "sampling.patch_px smaller"
+        )
+    n_patches = len(Patches(scenes, sampling, 0, 0))
+    if n_patches < batch:
+        raise InputError(
+            f"an epoch has {n_patches} patches, fewer than the {batch} of a batch: make the batch or the stride smaller, "
+            "or draw more patches"
         )
 
 

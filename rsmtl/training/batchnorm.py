@@ -13,21 +13,21 @@ class RankBatchNorm2d(nn.BatchNorm2d):
         """Normalise `(N, C, H, W)`; in evaluation mode by the running statistics."""
         if not self.training:
             return super().forward(values)
-        scale, shift = self._affine(values)
-        return values * scale.to(values.dtype)[:, None, None] + shift.to(values.dtype)[:, None, None]
+        wide = values.to(torch.promote_types(values.dtype, torch.float32))
+        scale, shift = self._affine(wide)
+        return (wide * scale[:, None, None] + shift[:, None, None]).to(values.dtype)
 
     def _affine(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Return what each channel is multiplied by and what is added to it, and take note of the statistics."""
         n_own = values.numel() // values.shape[1]
-        wide = torch.promote_types(values.dtype, torch.float32)
-        variance, mean = torch.var_mean(values.to(wide), dim=(0, 2, 3), correction=0)
+        variance, mean = torch.var_mean(values, dim=(0, 2, 3), correction=0)
         variance, mean = variance.double(), mean.double()
         ones = torch.ones_like(mean)
         n, total, squares = over_ranks(n_own * torch.stack([ones, mean, variance + mean.square()]))
         mean, variance = total / n, squares / n - (total / n).square()
         self._remember(mean.detach(), (variance * n / (n - 1)).detach())
-        scale = self.weight * torch.rsqrt(variance.to(wide) + self.eps)
-        return scale, self.bias - mean.to(wide) * scale
+        scale = self.weight * torch.rsqrt(variance.to(values.dtype) + self.eps)
+        return scale, self.bias - mean.to(values.dtype) * scale
 
     def _remember(self, mean: Tensor, unbiased: Tensor) -> None:
         assert self.running_mean is not None

@@ -85,6 +85,8 @@ class Training:
         average = moving_average(module, config.ema) if config.ema else None
         self.trained = Trained(module, make_optimizer(config.optimizer, module), average)
         self.progress = Progress()
+        self.n_steps = len(self._examples().patches) // config.batch
+        """Of an epoch: whole batches; in the next epoch other patches are left over."""
         if (where.out / STATE_NAME).exists():
             self.progress = load_state(where.out / STATE_NAME, self.trained, self._fixed)
             _refuse_different(self.progress, group)
@@ -266,11 +268,6 @@ class Training:
         """The module whose weights are validated and kept."""
         average = self.trained.average
         return average.module if isinstance(average, AveragedModel) else self.trained.module
-
-    @property
-    def n_steps(self) -> int:
-        """Steps of an epoch: whole batches; in the next epoch others are left over."""
-        return len(self._examples().patches) // self.task.config.batch
 
     @property
     def _steps_done(self) -> int:

@@ -131,7 +131,7 @@ def build(config: TrainConfig, splits: Splits) -> tuple[nn.Module, Task]:
     spec = system.make_spec(
         model_config, bands=about.bands, classes=about.classes, radiometry=about.radiometry
     )
-    check_sampling(config.sampling, splits.train)
+    check_sampling(config.sampling, splits.train, config.batch)
     if not splits.validation:
         raise InputError("the data set has no scene to validate on: name some")
     validation = validation_of(config, spec, splits)

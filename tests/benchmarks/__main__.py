@@ -45,6 +45,7 @@ def main() -> None:
         f"training, {training.N_RANKS} ranks: Dask launch {cost.dask_images_per_s:.1f} images/s, torchrun "
         f"{cost.torchrun_images_per_s:.1f}, ratio {cost.ratio:.3f}"
     )
+    print(f"aligned patches are read {training.aligned(options.pairs):.2f} times as fast")
     if (training.DATA / "dubai").is_dir():
         print(f"full-width U-REC on Dubai waits for data {training.waiting(training.DATA):.2%} of its steps")
 

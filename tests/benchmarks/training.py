@@ -12,13 +12,17 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 from distributed import Client, LocalCluster
 
+from rsmtl.datasets import LandscapeData, Patches, Sampling, load_splits
+from rsmtl.datasets.prepared import INNER_PX
 from rsmtl.dispatch import ClusterExecutor, Launch, launch
+from rsmtl.prepare import prepare
 from rsmtl.training import TrainConfig, train
 from rsmtl.training.folder import LOG_NAME
 from rsmtl.training.log import Record
@@ -99,6 +103,24 @@ def waiting(data: Path) -> float:
         with contextlib.suppress(KeyboardInterrupt):
             train(config, Path(name) / "run", data, device="cpu", report=stop)
         return float(_last_step(Path(name) / "run")["waiting"])
+
+
+def aligned(pairs: int) -> float:
+    """Patches per second from a prepared data set at multiples of its inner chunks, over those at random places."""
+    data = LandscapeData(n_train=1, n_validation=1, n_test=1, size_px=2048)
+    with tempfile.TemporaryDirectory() as name:
+        prepare(data, Path(name), Path(name) / "landscape.zarr")
+        scenes = load_splits(data, Path(name)).train
+
+        def seconds(align_px: int) -> float:
+            sampling = Sampling(patch_px=INNER_PX, patches_per_epoch=200, align_px=align_px)
+            patches, began = Patches(scenes, sampling, 0, 0), time.perf_counter()
+            for i in range(len(patches)):
+                patches[i]
+            return time.perf_counter() - began
+
+        seconds(1)  # once for what is slow the first time
+        return statistics.median(seconds(1) / seconds(INNER_PX) for _ in range(pairs))
 
 
 def _last_step(out: Path) -> dict[str, float]:

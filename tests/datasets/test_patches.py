@@ -217,11 +217,11 @@ def test_a_pixel_without_a_value_is_nothing_and_has_no_label():
 )
 def test_what_cannot_be_sampled(sampling: dict[str, Any], sentence: str):
     with pytest.raises(InputError, match=sentence):
-        check_sampling(Sampling(**sampling), (pair(),))
+        check_sampling(Sampling(**sampling), (pair(),), batch=8)
 
 
 def test_no_scenes_to_train_on():
     with pytest.raises(
         InputError, match="the data set has no scene to train on: look at what `rsmtl prepare`"
     ):
-        check_sampling(Sampling(), ())
+        check_sampling(Sampling(), (), batch=1)
