@@ -151,8 +151,8 @@ def check_sampling(sampling: Sampling, scenes: tuple[LabelledScene, ...], batch:
     n_patches = len(Patches(scenes, sampling, 0, 0))
     if n_patches < batch:
         raise InputError(
-            f"an epoch has {n_patches} patches, fewer than the {batch} of a batch: make the batch or the stride smaller, "
-            "or draw more patches"
+            f"an epoch has {n_patches} patches, fewer than the {batch} of a batch: make the batch or the "
+            "stride smaller, or draw more patches"
         )
 
 
