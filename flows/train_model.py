@@ -152,10 +152,21 @@ def evaluate(run: TrainingRun, checkpoint: Path) -> tuple[Scores, Scores | None]
     lines = [f"# {run.name}: {split} split", *_tables(splits[split])]
     standing = None
     if _registered(run).exists():
-        standing = evaluate_checkpoint(_registered(run), run.data)[split]
+        standing = _standing(run, split)
         lines += ["", "# what stands", *_tables(standing)]
     create_markdown_artifact("\n".join(lines), key="metrics", description=f"{run.name} on its {split} split")
     return splits[split], standing
+
+
+def _standing(run: TrainingRun, split: str) -> Scores:
+    """Score the model that stands; raise an `InputError` if it cannot be compared."""
+    try:
+        return evaluate_checkpoint(_registered(run), run.data)[split]
+    except (RsmtlError, KeyError) as error:
+        raise InputError(
+            f"{_registered(run)} cannot be compared with the new model ({error}): register under "
+            "another name, or remove it"
+        ) from error
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rsmtl.datasets import DataConfig, SceneSource
-from rsmtl.datasets.prepared import PreparedScene, begin_store, is_prepared, write_header, write_scene
+from rsmtl.datasets.prepared import PreparedScene, begin_store, complete_store, is_prepared, write_scene
 from rsmtl.engine.executor import Executor, SerialExecutor, in_order
 from rsmtl.errors import InputError, RunError
 
@@ -31,8 +31,8 @@ def prepare(
 ) -> Prepared:
     """Write a data set into a Zarr store that `train` reads window by window.
 
-    A scene that is missing or broken is left out and reported; all others are written. A preparation that is
-    interrupted leaves a store that no training takes; the same call begins it again.
+    A scene that is missing or broken is left out and reported; all others are written. The store appears when it is
+    complete, and what was prepared before stands until then.
 
     Parameters
     ----------
@@ -55,8 +55,8 @@ def prepare(
     if is_prepared(store) and not overwrite:
         raise InputError(f"{store} was prepared before: use it, or replace it with --overwrite")
     sources = config.sources(source)
-    begin_store(store)
-    jobs = ((store, f"{number:04}", one) for number, one in enumerate(sources))
+    part = begin_store(store)
+    jobs = ((part, f"{number:04}", one) for number, one in enumerate(sources))
     scenes: list[PreparedScene] = []
     missing: dict[str, str] = {}
     for done, (one, found) in enumerate(
@@ -69,7 +69,7 @@ def prepare(
         report(done, len(sources))
     if not scenes:
         raise InputError(f"no scene of {config.name} in {source} can be read: {next(iter(missing.values()))}")
-    write_header(store, config.model_dump(mode="json"), config.about(), scenes)
+    complete_store(part, store, config.model_dump(mode="json"), config.about(), scenes)
     return Prepared(store, tuple(scenes), missing)
 
 

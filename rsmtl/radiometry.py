@@ -28,6 +28,8 @@ class Radiometry(BaseModel):
             high <= low for low, high in zip(self.low, self.high, strict=True)
         ):
             raise ValueError(f"each `high` must exceed its `low`, got low={self.low} and high={self.high}")
+        if self.kind == "percentile" and not all(0 <= p <= 100 for p in (*self.low, *self.high)):
+            raise ValueError(f"percentiles lie between 0 and 100, got low={self.low} and high={self.high}")
         return self
 
     def fit(self, sample: NDArray[np.floating]) -> "Radiometry":

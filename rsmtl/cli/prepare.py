@@ -1,5 +1,6 @@
 """`rsmtl prepare`: a data set as it is distributed in, a sharded Zarr store out."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -84,7 +85,7 @@ def _data(name: str):  # type: ignore[no-untyped-def]  # a member of the union o
     from rsmtl.datasets import DataConfig
     from rsmtl.training import presets, read_config
 
-    if name in presets() or Path(name).is_file():
+    if name in presets() or os.path.isfile(name):  # noqa: PTH113  # names may be too long for Path
         return read_config(name).data
     try:
         return TypeAdapter(DataConfig).validate_python({"name": name})

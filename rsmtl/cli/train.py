@@ -69,10 +69,12 @@ def train(
         Literal["auto", "cpu", "cuda"], typer.Option(help="auto takes CUDA where there is some.")
     ] = "auto",
     timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", min=1, help="How long ranks wait for each other.")
+        float,
+        typer.Option(metavar="SECONDS", min=1, max=1e7, help="How long ranks wait for each other."),
     ] = 300.0,
     checkpoint: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0, help="Between states written within an epoch.")
+        float,
+        typer.Option(metavar="SECONDS", min=0, max=1e7, help="Between states written within an epoch."),
     ] = 300.0,
     as_json: JsonOption = False,
 ) -> int:
@@ -85,11 +87,8 @@ def train(
     from rsmtl.dispatch import ClusterExecutor, Launch, launch
     from rsmtl.models import read_card
     from rsmtl.training import train as run
-    from rsmtl.training.agent import die_with_agent, tell_agent
-    from rsmtl.training.group import launched
+    from rsmtl.training.agent import tell_agent
 
-    if launched():
-        die_with_agent()
     report = Report("train", as_json)
     with TrainingBar(report) as bar:
         try:

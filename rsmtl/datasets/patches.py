@@ -34,7 +34,7 @@ class Sampling(BaseModel):
     augment: Literal["none", "mirrors", "dihedral"] = "dihedral"
     """Symmetries of the square that a patch may undergo, all equally likely and all layers together: none, the mirrors
     and the half turn, or all eight."""
-    zoom: float = Field(default=1.0, ge=1.0)
+    zoom: float = Field(default=1.0, ge=1.0, le=16.0)
     """Patches are enlarged or reduced by a factor between 1/zoom and zoom: scenes of other GSD."""
     jitter: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Contrast and brightness of `image` change by up to this share of the range: other haze, light and sensors."""
@@ -91,11 +91,23 @@ class Patches:
             return Place(scene, slice(y, y + self.sampling.patch_px), slice(x, x + self.sampling.patch_px))
         scene, area = self._areas[int(rng.choice(len(self._areas), p=self._shares))]
         unit = max(self.sampling.align_px, scene.unit_px)
-        return Place(scene, *_random_window(rng, area, self.sampling, unit))
+        return Place(scene, *_random_window(rng, area, self.sampling, unit, scene.unit_px))
+
+    @property
+    def n_areas(self) -> int:
+        """Rectangles that hold a patch."""
+        return len(self._areas)
 
     @cached_property
     def _areas(self) -> list[tuple[LabelledScene, Rectangle]]:
-        return [(scene, area) for scene in self.scenes for area in scene.rectangles]
+        """What patches are drawn from; where they cannot be enlarged, only what holds one."""
+        return [
+            (scene, area)
+            for scene in self.scenes
+            for area in scene.rectangles
+            if (scene.unit_px == 1 and min(_lengths(area)) > 0)
+            or _holds(area, self.sampling.patch_px, scene.unit_px)
+        ]
 
     @cached_property
     def _shares(self) -> list[float]:
@@ -142,16 +154,16 @@ def check_sampling(sampling: Sampling, scenes: tuple[LabelledScene, ...], batch:
         raise InputError(f"sampling.align_px must be a multiple of {unit}: got {sampling.align_px}")
     if unit > 1 and sampling.zoom > 1:
         raise InputError("layers of several GSD cannot be zoomed and stay registered: set sampling.zoom to 1")
-    smallest = min(min(scene.shape) for scene in scenes)
-    if (unit > 1 or sampling.stride_px) and smallest < sampling.patch_px:
+    patches = Patches(scenes, sampling, 0, 0)
+    if not patches.n_areas:
+        largest = max(min(_lengths(area)) for scene in scenes for area in scene.rectangles)
         raise InputError(
-            f"a patch of {sampling.patch_px} px does not fit into a scene of {smallest} px: make "
-            "sampling.patch_px smaller"
+            f"a patch of {sampling.patch_px} px does not fit into any area to train on, the largest has {largest} "
+            "px: make sampling.patch_px smaller"
         )
-    n_patches = len(Patches(scenes, sampling, 0, 0))
-    if n_patches < batch:
+    if len(patches) < batch:
         raise InputError(
-            f"an epoch has {n_patches} patches, fewer than the {batch} of a batch: make the batch or the "
+            f"an epoch has {len(patches)} patches, fewer than the {batch} of a batch: make the batch or the "
             "stride smaller, or draw more patches"
         )
 
@@ -173,31 +185,44 @@ def read_window(place: Place, size_px: int) -> dict[str, Tensor]:
     """Return what `Patches` does, of one of the windows of a scene, `size_px` on a side.
 
     Beyond the window's end the layers are mirrored and the labels are `IGNORE`; `counted`, `(P, P)` bool, says which
-    pixels of the reference grid lie within.
+    pixels of the reference grid lie within and have a value in every layer.
     """
     window = {}
-    for name, tensor in place.scene.read(place.y, place.x).items():
+    layers, known = place.scene.read_known(place.y, place.x)
+    for name, tensor in layers.items():
         edge, values = int(size_px * place.scene.layers[name].scale), tensor.numpy()
         beyond = [(0, 0)] * (values.ndim - 2) + [(0, edge - length) for length in values.shape[-2:]]
         fill = {"constant_values": IGNORE} if name == LABELS else {"mode": "symmetric"}
         window[name] = torch.from_numpy(np.pad(values, beyond, **fill))
     counted = torch.zeros(size_px, size_px, dtype=torch.bool)
-    counted[: place.y.stop - place.y.start, : place.x.stop - place.x.start] = True
+    counted[: known.shape[0], : known.shape[1]] = known
     return {**window, "counted": counted}
 
 
 def _random_window(
-    rng: np.random.Generator, area: Rectangle, sampling: Sampling, unit_px: int
+    rng: np.random.Generator, area: Rectangle, sampling: Sampling, unit_px: int, least_px: int
 ) -> tuple[slice, slice]:
-    """Draw a square window that becomes one patch after resizing; a small area limits its size."""
+    """Draw a square window that becomes one patch after resizing; a small area limits its size.
+
+    It begins at multiples of `unit_px`, or where the area is too small for that, of `least_px`.
+    """
     zoom = sampling.zoom ** rng.uniform(-1.0, 1.0)
-    size = min(round(sampling.patch_px / zoom), *(side.stop - side.start for side in area))
+    size = max(1, min(round(sampling.patch_px / zoom), *_lengths(area)))
+    unit_px = unit_px if _holds(area, size, unit_px) else least_px
     first = [-(-side.start // unit_px) for side in area]
     last = [(side.stop - size) // unit_px for side in area]
-    y, x = (
-        unit_px * int(rng.integers(low, max(low, high) + 1)) for low, high in zip(first, last, strict=True)
-    )
+    y, x = (unit_px * int(rng.integers(low, high + 1)) for low, high in zip(first, last, strict=True))
     return slice(y, y + size), slice(x, x + size)
+
+
+def _lengths(area: Rectangle) -> tuple[int, int]:
+    y, x = area
+    return y.stop - y.start, x.stop - x.start
+
+
+def _holds(area: Rectangle, size_px: int, unit_px: int) -> bool:
+    """Whether a square that begins at multiples of a unit lies in an area."""
+    return all(-(-side.start // unit_px) * unit_px + size_px <= side.stop for side in area)
 
 
 def _resized(patch: dict[str, Tensor], size_px: int) -> dict[str, Tensor]:

@@ -5,22 +5,24 @@ what a patch costs to read. The group's attributes say what the data set is; the
 preparation that was interrupted is no data set.
 """
 
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import zarr
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from zarr.codecs import BloscCodec
 
 from rsmtl.datasets.layout import Rectangle
 from rsmtl.datasets.scene import SPLITS, About, LabelledScene, Layer, SceneSource, Split, Splits
 from rsmtl.errors import InputError, explain
-from rsmtl.models.spec import ClassSpec
+from rsmtl.models.spec import ClassSpec, Name, Scale
 from rsmtl.radiometry import Radiometry
 from rsmtl.store.folder import disk_errors
 
@@ -35,12 +37,12 @@ class PreparedScene(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    group: str
+    group: Annotated[str, Field(pattern=r"^[0-9]{4,12}$")]
     name: str
     areas: dict[Split, tuple[tuple[int, int, int, int], ...]]
     """What each split has of it: rectangles `(y0, y1, x0, x1)`, none for all of it."""
-    scales: dict[str, str]
-    radiometry: dict[str, Radiometry]
+    scales: dict[Name, Scale]
+    radiometry: dict[Name, Radiometry]
     """By layer, as fitted to this scene."""
 
 
@@ -69,12 +71,17 @@ class ZarrLayer:
         return self._open().shape
 
     def __getitem__(self, key: Any) -> Any:
-        return self._open()[key]
+        with _damage_named(self.store / self.array):
+            return self._open()[key]
 
     def _open(self) -> "zarr.Array[Any]":
         found = _OPENED.get((self.store, self.array))
         if found is None:
-            found = _OPENED[self.store, self.array] = zarr.open_array(self.store / self.array, mode="r")
+            with _damage_named(self.store / self.array):
+                found = zarr.open_array(self.store / self.array, mode="r")
+                if found.nchunks_initialized != found.nchunks:
+                    raise ValueError("files of it are missing")
+            _OPENED[self.store, self.array] = found
         return found
 
 
@@ -82,20 +89,34 @@ _OPENED: dict[tuple[Path, str], "zarr.Array[Any]"] = {}
 """Metadata is read once in a process."""
 
 
-def begin_store(store: Path) -> None:
-    """Make an empty store in place of one that was prepared before, or not to its end.
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    """Turn whatever Zarr raises for a file that is missing or broken into an `InputError` that names the array."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path} is damaged or incomplete ({reason}): prepare the data set again") from error
+
+
+def begin_store(store: Path) -> Path:
+    """Make an empty store beside the one that is to be, and return its path; `complete_store` puts it in its place.
 
     Raises
     ------
     InputError
-        If anything else stands there.
+        If something stands there that rsmtl did not prepare.
     RunError
         If the store cannot be written.
     """
-    if store.exists() and not (store / "zarr.json").is_file():
+    if store.exists() and not is_prepared(store):
         raise InputError(f"{store} is no data set that rsmtl prepared: give a folder that it may replace")
-    with disk_errors(store):
-        zarr.open_group(store, mode="w", zarr_format=3)
+    part = store.with_name(f".{store.name}.part")
+    with disk_errors(part):
+        if part.exists():
+            shutil.rmtree(part)
+        zarr.open_group(part, mode="w", zarr_format=3)
+    return part
 
 
 def write_scene(store: Path, group: str, source: SceneSource) -> PreparedScene:
@@ -118,15 +139,15 @@ def write_scene(store: Path, group: str, source: SceneSource) -> PreparedScene:
         group=group,
         name=source.name,
         areas={split: tuple(map(_corners, one.areas)) for split, one in splits.items()},
-        scales={name: str(layer.scale) for name, layer in scene.layers.items()},
+        scales={name: layer.scale for name, layer in scene.layers.items()},
         radiometry={name: layer.radiometry for name, layer in scene.layers.items()},
     )
 
 
-def write_header(
-    store: Path, config: Mapping[str, Any], about: About, scenes: Sequence[PreparedScene]
+def complete_store(
+    part: Path, store: Path, config: Mapping[str, Any], about: About, scenes: Sequence[PreparedScene]
 ) -> None:
-    """Complete the store by saying what it holds; raises `RunError` if it cannot be written."""
+    """Say what a store holds, and put it in the place of the one that was there; raises `RunError` if that fails."""
     header = _Header(
         format=_FORMAT,
         config=dict(config),
@@ -136,7 +157,13 @@ def write_header(
         scenes=tuple(scenes),
     )
     with disk_errors(store):
-        zarr.open_group(store, mode="a", zarr_format=3).attrs[_KEY] = header.model_dump(mode="json")
+        zarr.open_group(part, mode="a", zarr_format=3).attrs[_KEY] = header.model_dump(mode="json")
+        old = store.with_name(f".{store.name}.old")
+        if store.exists():
+            store.rename(old)
+        part.rename(store)
+        shutil.rmtree(old, ignore_errors=True)
+    _OPENED.clear()
 
 
 def is_prepared(store: Path) -> bool:
@@ -163,11 +190,9 @@ def open_prepared(store: Path, config: Mapping[str, Any]) -> Splits:
     try:
         found = zarr.open_group(store, mode="r").attrs.get(_KEY)
         if found is None:
-            raise InputError(
-                f"the preparation of {store} was not finished: give the same `rsmtl prepare` again"
-            )
+            raise InputError(f"{store} is no data set that rsmtl prepared: give another folder of data")
         header = _Header.model_validate(found)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         reason = explain(error) if isinstance(error, ValidationError) else " ".join(str(error).split())
         raise InputError(
             f"{store} is no data set that rsmtl prepared ({reason}): prepare it again"
@@ -208,6 +233,7 @@ def _write_layer(root: zarr.Group, name: str, layer: Layer) -> None:
         chunks=(*leading, INNER_PX, INNER_PX),
         shards=(*leading, rows, cols),
         compressors=BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"),
+        config={"write_empty_chunks": True},  # so that a file that is missing is not taken for zeros
     )
     for y, x in product(range(0, height, rows), range(0, width, cols)):
         shard = (..., slice(y, y + rows), slice(x, x + cols))

@@ -23,6 +23,18 @@ def low_resolution(image: Tensor, factor: int) -> Tensor:
     return F.interpolate(image[None], size, mode="bicubic", align_corners=False, antialias=True)[0]
 
 
+def _reduced(side: slice, length: int, ratio: int) -> slice:
+    """Bring one side of an area to a coarser grid, in whole pixels of MS.
+
+    Within the scene it shrinks by what the filter of MS reaches, so that no pixel has any of another split in it.
+    """
+    reach = MTF_REACH * ratio
+    first = -(-side.start // ratio) + (reach if side.start > 0 else 0)
+    last = side.stop // ratio - (reach if side.stop < length else 0)
+    first, last = -(-first // ratio) * ratio, last // ratio * ratio
+    return slice(first, max(first, last))
+
+
 @dataclass(frozen=True)
 class BroughtDown:
     """A layer as a sensor of a GSD `ratio` times as coarse would see it, window by window, whole pixels only.
@@ -68,10 +80,8 @@ def wald(scene: LabelledScene) -> LabelledScene:
         )
     pan, ms = scene.layers["pan"], scene.layers["ms"]
     ratio = ms.scale.denominator
-    areas = tuple(
-        (slice(y.start // ratio, y.stop // ratio), slice(x.start // ratio, x.stop // ratio))
-        for y, x in scene.areas
-    )
+    height, width = scene.shape
+    areas = tuple((_reduced(y, height, ratio), _reduced(x, width, ratio)) for y, x in scene.rectangles)
     layers = {
         "pan": replace(pan, values=BroughtDown(pan.values, ratio)),
         "ms": replace(ms, values=BroughtDown(ms.values, ratio)),

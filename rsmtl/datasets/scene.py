@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -82,19 +83,24 @@ class LabelledScene:
         """Windows begin and end at multiples of it, so that they are whole pixels of every layer."""
         return lcm(*(layer.scale.denominator for layer in self.layers.values()))
 
-    def read(self, y: slice, x: slice, names: tuple[str, ...] = ()) -> dict[str, Tensor]:
-        """Return a window of all layers, or of those named; see `Layer.read`.
+    def read(self, y: slice, x: slice) -> dict[str, Tensor]:
+        """Return a window of all layers; see `Layer.read`.
 
-        A pixel that an input has no value for (NaN) is 0 in network values, as in a prediction, and its label `IGNORE`.
+        A pixel that a layer has no value for (NaN) is 0 in network values, as in a prediction, and its label `IGNORE`.
         """
-        window = {name: self.layers[name].read(y, x) for name in names or self.layers}
-        labels = window.get(LABELS)
+        return self.read_known(y, x)[0]
+
+    def read_known(self, y: slice, x: slice) -> tuple[dict[str, Tensor], Tensor]:
+        """Return what `read` does, and `(h, w)` bool: which reference pixels every layer has a value for."""
+        window = {name: layer.read(y, x) for name, layer in self.layers.items()}
+        known = torch.ones(y.stop - y.start, x.stop - x.start, dtype=torch.bool)
         for name, values in window.items():
-            if name != LABELS and not (known := torch.isfinite(values)).all():
-                window[name] = torch.where(known, values, 0.0)
-                if labels is not None and labels.shape == values.shape[-2:]:
-                    labels[~known.all(dim=0)] = IGNORE
-        return window
+            if name != LABELS and not (finite := torch.isfinite(values)).all():
+                window[name] = torch.where(finite, values, 0.0)
+                known &= F.interpolate(finite.all(dim=0)[None, None].float(), known.shape)[0, 0] == 1
+        if LABELS in window and window[LABELS].shape == known.shape:
+            window[LABELS][~known] = IGNORE
+        return window, known
 
     def within(self, areas: tuple[Rectangle, ...]) -> "LabelledScene":
         """Return the scene with other areas."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rsmtl.datasets.scene import LABELS, SPLITS, About, Layer, SceneSource
 from rsmtl.errors import InputError
@@ -41,6 +41,27 @@ class ScenesData(BaseModel):
     """What the labels 0, 1, … mean; 255, and what is nodata or masked, does not count."""
     radiometry: dict[str, Radiometry] = {}
     """Of each input; percentiles 2 and 98 of each scene unless given."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ScenesData":
+        split_of: dict[str, str] = {}
+        for split in SPLITS:
+            for file in {file for files in getattr(self, split) for file in files.values()}:
+                if split_of.setdefault(file, split) != split:
+                    raise ValueError(
+                        f"{file} is in two splits, {split_of[file]} and {split}: a scene belongs to one"
+                    )
+        names = [one.name for one in self.classes]
+        if len(set(names)) != len(names):
+            raise ValueError(f"the names of classes must differ, got {', '.join(names)}")
+        for name, radiometry in self.radiometry.items():
+            n_bands = len(self.bands.get(name, ()))
+            if len(radiometry.low) not in (1, n_bands):
+                raise ValueError(
+                    f"the radiometry of {name!r} has {len(radiometry.low)} numbers for {n_bands} bands: "
+                    "give one, or one for each"
+                )
+        return self
 
     def about(self) -> About:
         """Return what all scenes have in common."""

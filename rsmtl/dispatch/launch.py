@@ -130,10 +130,18 @@ class _Watch:
 
         Whatever happens, no agent is left.
         """
-        members, rendezvous = self._open_rendezvous(stop)
         n_before = tail.n_reported
         try:
-            self._start_agents(rendezvous, members)
+            members, rendezvous = self._open_rendezvous(stop)
+        except OSError:  # a worker died while it was asked
+            self._count_lost(progress=False)
+            return False
+        try:
+            try:
+                self._start_agents(rendezvous, members)
+            except OSError:
+                self._count_lost(progress=False)
+                return False
             while True:
                 tail.read()
                 there = self.workers()
@@ -242,6 +250,11 @@ class _Watch:
         self._forget_all_but(tuple(there))
         if there:
             self.client.run(_stop_agents, rendezvous.run_id, number, workers=there, on_error="ignore")
+        begun = (
+            self.client.run(_has_begun, rendezvous.run_id, workers=there, on_error="ignore") if there else {}
+        )
+        for worker in [worker for worker in self.agents if not begun.get(worker)]:
+            self.agents.pop(worker).cancel()  # what keeps the worker busy may do so for long
         while not all(agent.done() for agent in self.agents.values()):
             time.sleep(_POLL_S)
             self._forget_all_but(self.workers())
@@ -267,6 +280,7 @@ def _file_name(worker: str) -> str:
 
 _STORES: dict[str, Any] = {}
 _STOPPING: dict[str, signal.Signals] = {}
+_BEGUN: set[str] = set()
 
 
 def _open_store(run_id: str, host: str) -> int:
@@ -284,6 +298,10 @@ def _stop_agents(run_id: str, number: signal.Signals) -> None:
     _STOPPING[run_id] = number
 
 
+def _has_begun(run_id: str) -> bool:
+    return run_id in _BEGUN
+
+
 def _look_around(wants_gpus: bool) -> Seat:
     gpus: tuple[str, ...] = ()
     if wants_gpus:
@@ -296,6 +314,9 @@ def _look_around(wants_gpus: bool) -> Seat:
 
 
 def _agent(run_id: str, command: Sequence[str], environment: dict[str, str], logs: Path) -> str | None:
+    if run_id in _STOPPING:
+        return "it was stopped before it began"
+    _BEGUN.add(run_id)
     worker = get_worker()
     key = worker.get_current_task()
 

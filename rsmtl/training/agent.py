@@ -5,7 +5,6 @@ process of its own, waits for it without keeping anybody else from working, and 
 """
 
 import contextlib
-import ctypes
 import json
 import os
 import signal
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rsmtl.errors import InputError, RsmtlError, RunError
+from rsmtl.lifeline import end_with_parent
 from rsmtl.training.group import RankGone
 
 ERROR_NAME = "error.json"
@@ -25,7 +25,6 @@ _END_S = 45.0
 """What an agent may take to end; it gives its ranks thirty seconds to write their state."""
 _UNWANTED = ("MALLOC_TRIM_THRESHOLD_",)
 """What Dask's nannies set, and would cost ranks a page fault per 4 KiB that they take again."""
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ def run_agent(
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            preexec_fn=_die_with_parent,
+            preexec_fn=end_with_parent,
         )
         try:
             _watch_over(agent, asked_to_stop)
@@ -111,20 +110,6 @@ def _watch_over(agent: "subprocess.Popen[bytes]", asked_to_stop: Callable[[], si
         if told_at is not None and time.monotonic() - told_at > _END_S:
             return
         time.sleep(_POLL_S)
-
-
-def die_with_agent() -> None:
-    """Let the kernel end this rank when its agent is gone; call it first of all."""
-    _die_with_parent()
-
-
-_prctl = getattr(ctypes.CDLL(None), "prctl", None)
-"""Found beforehand: a child must not look for it between its fork and its program. Only Linux has it."""
-
-
-def _die_with_parent() -> None:
-    if _prctl is not None:
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def tell_agent(error: BaseException) -> None:

@@ -1,8 +1,9 @@
 """What a training is: one YAML file, checked before anything runs."""
 
+import os
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -10,16 +11,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rsmtl.datasets import DataConfig, Sampling
 from rsmtl.errors import InputError, explain
 
+Beta = Annotated[float, Field(ge=0, lt=1)]
+Betas = tuple[Beta, Beta]
+
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class PartOptimizer(_Frozen):
     """What is different for a part of the model; what is not given is as for the rest."""
 
     lr: float | None = Field(default=None, gt=0)
-    betas: tuple[float, float] | None = None
+    betas: Betas | None = None
     weight_decay: float | None = Field(default=None, ge=0)
     decay_epochs: tuple[int, ...] | None = None
 
@@ -30,7 +34,7 @@ class OptimizerConfig(_Frozen):
     name: Literal["adam", "adamw"] = "adam"
     lr: float = Field(gt=0)
     """Learning rate."""
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: Betas = (0.9, 0.999)
     weight_decay: float = Field(default=0.0, ge=0)
     schedule: Literal["constant", "cosine"] = "constant"
     """`cosine`: the learning rate falls along a half cosine to nothing over the whole training."""
@@ -62,8 +66,8 @@ class TrainConfig(_Frozen):
     batch: int = Field(gt=0)
     """Patches in a step, on all ranks together."""
     micro_batch: int | None = Field(default=None, gt=0)
-    """Patches that a rank takes through the model at once; its whole share of the batch unless given. Gradients are
-    added up until the step's batch is complete, so that the batch stays what it is, whatever the number of ranks."""
+    """Patches that go through the model at once, on all ranks together; the whole batch unless given. Gradients are
+    added up until the batch is complete. It counts all ranks, so that their number changes no number."""
     optimizer: OptimizerConfig
     ema: float | None = Field(default=None, gt=0, lt=1)
     """Decay per step of the moving average of the weights, which is then what is validated and kept."""
@@ -74,8 +78,8 @@ class TrainConfig(_Frozen):
     precision: Literal["fp32", "bf16"] = "fp32"
     storage: Literal["fp32", "fp16"] = "fp32"
     """Precision of the kernels in the final checkpoint; its scores are measured with them."""
-    seed: int = Field(default=0, ge=0)
-    torch_threads: int = Field(default=4, gt=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    torch_threads: int = Field(default=4, gt=0, le=1024)
     """Of each rank. Part of the configuration because another number of threads gives other rounding."""
 
 
@@ -95,17 +99,17 @@ def read_config(name_or_path: str | Path) -> TrainConfig:
     path = Path(name_or_path)
     if str(name_or_path) in presets():
         path = _presets_folder() / f"{name_or_path}.yaml"
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113  # which has an answer for names that are too long, too
         raise InputError(
             f"there is no training configuration {str(name_or_path)!r}: give the path of a YAML file, or one "
             f"of {', '.join(presets())}"
         )
     try:
         return TrainConfig.model_validate(yaml.safe_load(path.read_text()))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"cannot read {path} as YAML: {' '.join(str(error).split())}") from error
     except ValidationError as error:
         raise InputError(f"the training configuration {path} is wrong: {explain(error)}") from error
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise InputError(f"cannot read {path} as YAML: {' '.join(str(error).split())}") from error
 
 
 def _presets_folder() -> Path:

@@ -21,11 +21,14 @@ class Feeding:
 
     factor: int
     """Above 1, the image of the data is what super-resolution shall give (`sr`), and the input is made from it."""
+    layers: frozenset[str]
+    """What the system needs of the data."""
 
     def example(self, patch: Mapping[str, Tensor]) -> Batch:
         """Return inputs and targets."""
+        patch = {name: values for name, values in patch.items() if name in self.layers}
         if self.factor == 1:
-            return dict(patch)
+            return patch
         return {**patch, "sr": patch["image"], "image": low_resolution(patch["image"], self.factor)}
 
 
@@ -66,4 +69,4 @@ def feeding_of(spec: ModelSpec, scenes: tuple[LabelledScene, ...], patch_px: int
             raise InputError(
                 f"{spec.system} needs edges that are multiples of {factor * spec.divisor}: got {name} {edge}"
             )
-    return Feeding(int(factor))
+    return Feeding(int(factor), frozenset({*needed, "counted"}))

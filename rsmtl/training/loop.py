@@ -154,7 +154,7 @@ class Training:
             last = number == len(micro_batches) or not isinstance(self.judged, DistributedDataParallel)
             with nullcontext() if last else self.judged.no_sync():  # type: ignore[operator]
                 batch = next(batches)
-                terms = loss_terms(self.task.terms, self.judged(batch), batch, config.loss or None)
+                terms = loss_terms(self.task.terms, self._outputs(batch), batch, config.loss or None)
                 total = torch.stack(list(terms.values())).sum() * weight
                 for name, term in terms.items():
                     values[name] = values.get(name, 0.0) + weight * term.item()
@@ -168,11 +168,21 @@ class Training:
         self.where.alive()
         return values, lr
 
+    def _outputs(self, batch: Batch) -> dict[str, Tensor]:
+        """Run the model; raise an `InputError` for what a batch normalisation cannot normalise."""
+        try:
+            outputs: dict[str, Tensor] = self.judged(batch)
+        except ValueError as error:
+            raise InputError(
+                f"the model cannot be trained on batches of this size ({error}): make the batch, micro_batch or "
+                "sampling.patch_px larger"
+            ) from error
+        return outputs
+
     def _micro_batches(self, step: int) -> list[tuple[range, float]]:
         """Return this rank's patches of each micro-batch of a step, and what share of the batch all ranks' are."""
         config, group = self.task.config, self.where.group
-        largest = -(-config.batch // group.size)
-        n = min(-(-largest // (config.micro_batch or largest)), config.batch // group.size)
+        n = n_micro_batches(config)
         whole = range(step * config.batch, (step + 1) * config.batch)
         cuts = [len(whole) * i // n for i in range(n + 1)]
         parts = [whole[a:b] for a, b in pairwise(cuts)]
@@ -217,6 +227,7 @@ class Training:
             self._draw(module)
             self.log.write(record)
             self.log.curves("epoch", {**losses, **found}, self._steps_done)
+            self.log.flush()
             self.where.report(record)
         self.progress = Progress(progress.epoch + 1, 0, {}, progress.best, progress.best_epoch)
         self.where.alive()
@@ -301,6 +312,11 @@ class _Judged(nn.Module):
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         outputs = forward(self.module, batch, self._task.card.spec, self._task.config.precision)
         return {name: values for name, values in outputs.items() if name in self._needed}
+
+
+def n_micro_batches(config: TrainConfig) -> int:
+    """Return in how many parts a batch goes through the model; whatever the number of ranks, so that theirs is one."""
+    return -(-config.batch // (config.micro_batch or config.batch))
 
 
 def moving_average(module: nn.Module, decay: float) -> AveragedModel:

@@ -77,14 +77,14 @@ def load_state(path: Path, trained: Trained, config: dict[str, Any]) -> Progress
         tensors = safetensors.torch.load(data)
         metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
         header = json.loads(metadata["rsmtl_state"])
-        progress = Progress(**header["progress"])
+        progress, version, owner = Progress(**header["progress"]), header["format"], header["fingerprint"]
     except (OSError, safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path} is not the state of a training, or it is damaged ({error}): train anew in another folder"
         ) from error
-    if header["format"] > _FORMAT:
+    if version > _FORMAT:
         raise InputError(f"{path} was written by a newer rsmtl: install that to go on")
-    if header["fingerprint"] != fingerprint(config):
+    if owner != fingerprint(config):
         raise InputError(
             f"{path} is the state of a training with another configuration: go on with that one, or train anew in "
             "another folder"

@@ -1,5 +1,6 @@
 """Following the log of a training that runs elsewhere."""
 
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -33,8 +34,12 @@ class Tail:
                 if not line.endswith(b"\n"):
                     break
                 self._read += len(line)
-                self.n_reported += 1
-                self._report(json.loads(line))
+                with contextlib.suppress(
+                    ValueError
+                ):  # cut off and grown since, we are in the middle of a line
+                    record = json.loads(line)
+                    self.n_reported += 1
+                    self._report(record)
 
     def _length(self) -> int:
         return self._path.stat().st_size if self._path.exists() else 0

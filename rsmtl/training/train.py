@@ -21,7 +21,7 @@ from rsmtl.training.examples import feeding_of
 from rsmtl.training.folder import BEST_NAME, MODEL_NAME, claim
 from rsmtl.training.group import TIMEOUT_S, Device, Group, RankGone, joined, launched
 from rsmtl.training.log import Record
-from rsmtl.training.loop import LOADER_THREADS, Task, Training, Where
+from rsmtl.training.loop import LOADER_THREADS, Task, Training, Where, n_micro_batches
 from rsmtl.training.optimizer import check_parts
 from rsmtl.training.stop import stoppable
 from rsmtl.training.validate import Validation, channels_last
@@ -171,9 +171,11 @@ def _terms(terms: tuple[Term, ...], config: TrainConfig, splits: Splits) -> tupl
 
 
 def _refuse_too_many(group: Group, config: TrainConfig) -> None:
-    if group.size > config.batch:
+    least = config.batch // n_micro_batches(config)
+    if group.size > least:
+        what = "batch" if config.micro_batch is None else "micro-batch"
         raise InputError(
-            f"a batch of {config.batch} patches cannot be shared by {group.size} ranks: use fewer, or a larger batch"
+            f"a {what} of {least} patches cannot be shared by {group.size} ranks: use fewer, or a larger {what}"
         )
 
 

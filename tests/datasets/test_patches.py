@@ -187,6 +187,22 @@ def test_patches_keep_to_their_area_and_alignment():
         assert place.y.start % 8 == place.x.start % 8 == 0
 
 
+def test_alignment_never_leaves_an_area():
+    """An area of less than two units may hold no aligned patch; then it is drawn without."""
+    source = scene(90, 130).within(((slice(10, 74), slice(20, 70)),))
+    aligned = patches((source,), align_px=64)
+    for place in map(aligned.place, range(64)):
+        assert 10 <= place.y.start < place.y.stop <= 74
+        assert 20 <= place.x.start < place.x.stop <= 70
+
+
+def test_areas_too_small_for_a_patch_are_left_out():
+    source = pair(128, 160).within(((slice(0, 24), slice(0, 160)), (slice(64, 128), slice(0, 160))))
+    assert all(patches((source,)).place(i).y.start >= 64 for i in range(64))
+    with pytest.raises(InputError, match="does not fit into any area to train on, the largest has 24 px"):
+        check_sampling(Sampling(patch_px=32), (source.within(((slice(0, 24), slice(0, 160)),)),), batch=1)
+
+
 def test_a_place_says_where_it_is():
     assert str(patches((scene(),)).place(0)).startswith("scene 0 rows ")
 
@@ -202,6 +218,18 @@ def test_a_pixel_without_a_value_is_nothing_and_has_no_label():
     assert (patch["segmentation"] == IGNORE).sum() == 1
 
 
+def test_a_pixel_of_ms_without_a_value_takes_its_labels_along():
+    whole = pair()
+    ms = whole.layers["ms"].values[...].copy()
+    ms[1, 3, 5] = np.nan
+    layers = {**whole.layers, "ms": Layer(ms, BYTE, Fraction(1, 4))}
+    window, known = LabelledScene("holed", layers).read_known(slice(8, 40), slice(16, 48))
+    assert (~known).nonzero().tolist() == [[y, x] for y in range(4, 8) for x in range(4, 8)]
+    assert ((window["segmentation"] == IGNORE) == ~known).all()
+    (place,) = windows_of(LabelledScene("holed", layers), 160)
+    assert int(read_window(place, 160)["counted"].sum()) == 128 * 160 - 16
+
+
 @pytest.mark.parametrize(
     ("sampling", "sentence"),
     [
@@ -211,7 +239,7 @@ def test_a_pixel_without_a_value_is_nothing_and_has_no_label():
         ({"patch_px": 32, "align_px": 6}, r"sampling\.align_px must be a multiple of 4: got 6"),
         (
             {"patch_px": 256},
-            r"a patch of 256 px does not fit into a scene of 128 px: make sampling\.patch_px",
+            r"a patch of 256 px does not fit into any area to train on, the largest has 128 px: make",
         ),
     ],
 )

@@ -107,10 +107,7 @@ def test_nothing_can_be_read(tmp_path: Path) -> None:
         path.write_bytes(b"")
     with pytest.raises(InputError, match=r"no scene of dubai in .*raw can be read: cannot read .*tile1"):
         prepare(DubaiData(), tmp_path / "raw", tmp_path / "dubai.zarr")
-    with pytest.raises(
-        InputError, match=r"the preparation of .* was not finished: give the same `rsmtl prepare` again"
-    ):
-        load_splits(DubaiData(), tmp_path)
+    assert not (tmp_path / "dubai.zarr").exists()
 
 
 def test_what_stands_is_kept(tmp_path: Path) -> None:
@@ -127,6 +124,50 @@ def test_what_stands_is_kept(tmp_path: Path) -> None:
     ):
         prepare(data, tmp_path, tmp_path / "photos", overwrite=True)
     assert (tmp_path / "photos" / "holiday.jpg").read_bytes() == b"dear"
+
+
+def test_a_preparation_that_fails_leaves_what_stood(tmp_path: Path) -> None:
+    write_fake_dubai(tmp_path / "raw")
+    prepare(DubaiData(), tmp_path / "raw", tmp_path / "dubai.zarr")
+    for path in (tmp_path / "raw").rglob("*.jpg"):
+        path.write_bytes(b"")
+    with pytest.raises(InputError, match="no scene of dubai"):
+        prepare(DubaiData(), tmp_path / "raw", tmp_path / "dubai.zarr", overwrite=True)
+    assert len(load_splits(DubaiData(), tmp_path).train) == 5
+
+
+def test_a_zarr_store_of_somebody_else_is_kept(tmp_path: Path) -> None:
+    data = LandscapeData(n_train=1, n_validation=1, n_test=1, size_px=64)
+    zarr.open_group(tmp_path / "landscape.zarr", mode="w").create_array("precious", shape=(4,), dtype="u1")
+    for overwrite in (False, True):
+        with pytest.raises(
+            InputError, match=r"is no data set that rsmtl prepared: give a folder that it may replace"
+        ):
+            prepare(data, tmp_path, tmp_path / "landscape.zarr", overwrite=overwrite)
+    assert "precious" in zarr.open_group(tmp_path / "landscape.zarr", mode="r")
+
+
+@pytest.mark.parametrize("how", ["missing", "broken"])
+def test_shards_that_are_missing_or_broken(tmp_path: Path, how: str) -> None:
+    data = LandscapeData(n_train=1, n_validation=1, n_test=1, size_px=64)
+    prepare(data, tmp_path, tmp_path / "landscape.zarr")
+    for shard in (path for path in (tmp_path / "landscape.zarr" / "0000").rglob("c/**/*") if path.is_file()):
+        shard.unlink() if how == "missing" else shard.write_bytes(shard.read_bytes()[:20])
+    with pytest.raises(
+        InputError, match=r"landscape\.zarr/0000/\w+ is damaged or incomplete \(.*\): prepare the data"
+    ):
+        load_splits(data, tmp_path).train[0].read(slice(0, 64), slice(0, 64))
+
+
+def test_names_in_a_header_stay_in_the_store(tmp_path: Path) -> None:
+    data = LandscapeData(n_train=1, n_validation=1, n_test=1, size_px=64)
+    prepare(data, tmp_path, tmp_path / "landscape.zarr")
+    path = tmp_path / "landscape.zarr" / "zarr.json"
+    path.write_text(path.read_text().replace('"0000"', '"../../secret.zarr"'))
+    with pytest.raises(
+        InputError, match=r"is no data set that rsmtl prepared \(scenes\.0\.group: String should match"
+    ):
+        load_splits(data, tmp_path)
 
 
 def test_a_preparation_of_other_options(tmp_path: Path) -> None:

@@ -52,10 +52,9 @@ def test_wald_makes_the_measured_ms_the_truth() -> None:
     ms = fakes.textured((4, 40, 32), seed=2) * 2047
     eleven = Radiometry(high=(2047.0,))
     layers = {"pan": Layer(pan, eleven), "ms": Layer(ms, eleven, Fraction(1, 4))}
-    areas = ((slice(16, 160), slice(0, 64)),)
-    degraded = wald(LabelledScene("pair", layers, areas))
+    degraded = wald(LabelledScene("pair", layers))
     assert degraded.shape == (40, 32)
-    assert degraded.areas == ((slice(4, 40), slice(0, 16)),)
+    assert degraded.areas == ((slice(0, 40), slice(0, 32)),)
     window = degraded.read(slice(8, 24), slice(16, 32))
     assert {name: tuple(v.shape) for name, v in window.items()} == {
         "pan": (1, 16, 16),
@@ -71,3 +70,26 @@ def test_wald_needs_a_pair() -> None:
         InputError, match="Wald's protocol needs the layers pan and ms, s has image: leave out `wald`"
     ):
         wald(scene)
+
+
+def test_what_is_brought_down_has_nothing_of_another_split() -> None:
+    eleven = Radiometry(high=(2047.0,))
+    areas = ((slice(0, 160), slice(0, 64)),)
+
+    def degraded(beyond: float) -> tuple[LabelledScene, dict[str, torch.Tensor]]:
+        pan = fakes.textured((1, 160, 128), seed=1) * 2047
+        ms = fakes.textured((4, 40, 32), seed=2) * 2047
+        pan[..., 64:] = ms[..., 16:] = beyond
+        scene = wald(
+            LabelledScene("p", {"pan": Layer(pan, eleven), "ms": Layer(ms, eleven, Fraction(1, 4))}, areas)
+        )
+        return scene, scene.read(*scene.areas[0])
+
+    (scene, one), (_, other) = degraded(0.0), degraded(2047.0)
+    assert scene.areas == ((slice(0, 40), slice(0, 8)),)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_pair_that_is_no_multiple_is_cut() -> None:
+    layers = {"pan": Layer(np.ones((1, 196, 196))), "ms": Layer(np.ones((3, 49, 49)), scale=Fraction(1, 4))}
+    assert wald(LabelledScene("pair", layers)).areas == ((slice(0, 48), slice(0, 48)),)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from rsmtl.datasets import ScenesData, load_splits
 from rsmtl.errors import InputError
@@ -19,7 +20,7 @@ def data(**changed: object) -> ScenesData:
     files = {"image": "image.tif", "segmentation": "labels.tif"}
     values = {
         "train": [files],
-        "validation": [files],
+        "validation": [{name: f"other/{file}" for name, file in files.items()}],
         "bands": {"image": ("red", "green", "blue")},
         "classes": CLASSES,
         "radiometry": {"image": {"low": [0], "high": [2047]}},
@@ -30,8 +31,10 @@ def data(**changed: object) -> ScenesData:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     pixels = image(3, 96, 128)
-    write_raster(tmp_path / "image.tif", pixels)
-    write_raster(tmp_path / "labels.tif", (pixels[:1] > pixels[0].mean()).astype(np.uint8))
+    (tmp_path / "other").mkdir()
+    for folder in (tmp_path, tmp_path / "other"):
+        write_raster(folder / "image.tif", pixels)
+        write_raster(folder / "labels.tif", (pixels[:1] > pixels[0].mean()).astype(np.uint8))
     return tmp_path
 
 
@@ -100,3 +103,26 @@ def test_wrong_scenes(folder: Path, changed: dict[str, object], sentence: str) -
     write_raster(folder / "odd.tif", np.zeros((1, 90, 128), np.uint8))
     with pytest.raises(InputError, match=sentence):
         load_splits(data(**changed), folder)
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        (
+            {"test": [{"image": "image.tif"}]},
+            r"image\.tif is in two splits, \w+ and \w+: a scene belongs to one",
+        ),
+        ({"classes": (CLASSES[0], CLASSES[0])}, "the names of classes must differ, got a, a"),
+        (
+            {"radiometry": {"image": {"low": [0, 0], "high": [1, 1]}}},
+            "has 2 numbers for 3 bands: give one, or one",
+        ),
+        (
+            {"radiometry": {"image": {"kind": "percentile", "low": [2], "high": [500]}}},
+            "percentiles lie between 0 and 100",
+        ),
+    ],
+)
+def test_configurations_that_cannot_be(changed: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ValidationError, match=sentence):
+        data(**changed)

@@ -273,6 +273,29 @@ def test_resources_keep_training_and_inference_apart(tmp_path: Path) -> None:
     assert len(list((tmp_path / "run" / RANKS_NAME).iterdir())) == 1
 
 
+def occupy(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+def test_a_worker_that_is_busy_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    """An agent that never began is not waited for."""
+    config = tiny(tmp_path / "config.yaml", epochs=1)
+    with cluster_of(2) as (_, client):
+        busy = sorted(client.run(pid))[1]
+        occupied = client.submit(occupy, 120.0, workers=[busy], pure=False)
+        began = time.monotonic()
+        with pytest.raises(RunError):
+            launch(
+                config,
+                tmp_path / "run",
+                tmp_path,
+                ClusterExecutor(client),
+                options(timeout_s=8.0, max_restarts=0),
+            )
+        assert not occupied.done()
+        print(f"given up after {time.monotonic() - began:.1f} s")
+
+
 def test_too_few_workers(tmp_path: Path) -> None:
     with (
         cluster_of(1) as (_, client),

@@ -41,6 +41,13 @@ def test_unknown_name_lists_the_presets():
         (GOOD.replace("dubai", "paris"), "is wrong: data: .*'dubai', 'kampala', 'landscape'"),
         (GOOD.replace("system: urec\n", ""), "is wrong: system: Field required"),
         ("system: [urec\n", "cannot read .* as YAML"),
+        ("system: urec\nseed: " + "9" * 5000 + "\n", "cannot read .* as YAML: Exceeds the limit"),
+        ("[" * 3000, "cannot read .* as YAML"),
+        (
+            GOOD.replace("1.0e-3", "1.0e-3, betas: [2, 3]"),
+            r"optimizer\.betas\.0: Input should be less than 1",
+        ),
+        (GOOD.replace("1.0e-3", ".inf"), r"optimizer\.lr: Input should be a finite number"),
         ("just words", "is wrong: value: Input should be a valid dictionary"),
         ("", "is wrong: value: Input should be a valid dictionary"),
     ],
@@ -59,3 +66,8 @@ def test_a_good_file(tmp_path: Path):
     config = read_config(path)
     assert config.loss == {"segmentation": 0.9, "reconstruction": 0.1}
     assert config.optimizer.schedule == "constant"
+
+
+def test_a_name_that_no_file_can_have():
+    with pytest.raises(InputError, match="there is no training configuration 'aaaa"):
+        read_config("a" * 300)

@@ -100,6 +100,16 @@ def test_two_ranks_interrupted_and_resumed_are_uninterrupted(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
+def test_micro_batches_are_the_same_for_any_number_of_ranks(tmp_path: Path) -> None:
+    """Batch normalisation sees a micro-batch at a time, and micro-batches count all ranks."""
+    tiny(tmp_path / "c.yaml", epochs=1, batch=8, micro_batch=4, optimizer={"lr": 1e-6})
+    for n_ranks in (1, 2):
+        torchrun(n_ranks, "rsmtl", "train", tmp_path / "c.yaml", "--out", tmp_path / str(n_ranks))
+    for one, two in zip(curve(tmp_path / "1"), curve(tmp_path / "2"), strict=True):
+        assert one == pytest.approx(two, rel=1e-4)
+
+
+@pytest.mark.slow
 def test_more_ranks_than_patches(tmp_path: Path) -> None:
     tiny(tmp_path / "c.yaml", batch=2)
     done = subprocess.run(

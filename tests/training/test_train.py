@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -133,10 +134,12 @@ def test_resuming_what_is_finished_changes_nothing(tmp_path: Path) -> None:
 
 def test_a_state_of_another_configuration_or_damaged(tmp_path: Path) -> None:
     train(tiny(epochs=1), tmp_path / "run", tmp_path)
+    before = (tmp_path / "run" / "config.yaml").read_bytes()
     with pytest.raises(
-        InputError, match=r"is the state of a training with another configuration: go on with that"
+        InputError, match=r"holds a training with another configuration than this one .*: go on with"
     ):
         train(tiny(epochs=2), tmp_path / "run", tmp_path, resume=True)
+    assert (tmp_path / "run" / "config.yaml").read_bytes() == before
     state = tmp_path / "run" / STATE_NAME
     state.write_bytes(state.read_bytes()[:1000])
     with pytest.raises(InputError, match=r"is not the state of a training, or it is damaged"):
@@ -147,7 +150,7 @@ def test_micro_batches_are_one_batch(tmp_path: Path) -> None:
     """Without batch normalisation, gradients that are added up are those of the whole batch."""
     config = {"system": "pannet", "model": {}, "data": PAIR, "epochs": 1}
     train(tiny(**config), tmp_path / "whole", tmp_path)
-    train(tiny(**config, micro_batch=4), tmp_path / "parts", tmp_path)
+    train(tiny(**config, micro_batch=2), tmp_path / "parts", tmp_path)
     for a, b in zip(losses(tmp_path / "whole"), losses(tmp_path / "parts"), strict=True):
         assert a["hrms"] == pytest.approx(b["hrms"], rel=1e-5)
 
@@ -225,6 +228,34 @@ def test_folder_of_another_training(tmp_path: Path) -> None:
         InputError, match=r"holds another training \(log\.jsonl\): choose another folder, or go on"
     ):
         train(tiny(), tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["log.jsonl", "state.safetensors", "model.safetensors", "config.yaml"])
+@pytest.mark.parametrize("resume", [False, True])
+def test_files_of_somebody_else_are_kept(tmp_path: Path, name: str, resume: bool) -> None:
+    (tmp_path / name).write_text("precious")
+    with pytest.raises(InputError, match="holds a"):
+        train(tiny(), tmp_path, tmp_path, resume=resume)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, "precious")]
+
+
+def test_a_batch_that_cannot_be_normalised(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"the model cannot be trained on batches of this size \(.*\): make the batch"
+    ):
+        train(tiny(batch=1), tmp_path / "run", tmp_path)
+
+
+@pytest.mark.parametrize("most_bytes", [300, 3000, 30_000])
+def test_a_full_disk_is_a_sentence(tmp_path: Path, most_bytes: int) -> None:
+    """Files that may not grow fail as those on a full disk do."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, before[1]))
+    try:
+        with pytest.raises(RunError, match=r"cannot write .*: File too large"):
+            train(tiny(), tmp_path / "run", tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_folder_that_is_a_file(tmp_path: Path) -> None:
