@@ -1,6 +1,8 @@
 """Fixtures every test may use."""
 
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 # One torch thread per process, here and in every worker that a test starts: the suite already runs a process per
@@ -29,3 +31,11 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real imagery at {folder}: set RSMTL_DATA to the folder that holds it")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_they_were() -> Iterator[None]:
+    """A test that leaves a handler or a blocked signal behind would make another one fail."""
+    before = signal.getsignal(signal.SIGINT), signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    yield
+    assert (signal.getsignal(signal.SIGINT), signal.pthread_sigmask(signal.SIG_BLOCK, ())) == before
