@@ -22,8 +22,8 @@ def models(as_json: JsonOption = False) -> int:
     shipped = []
     for name in shipped_models():
         model = load_model(name)
-        scores = read_card(name).training.get("test") or {}
-        shipped.append({**_told(name, model.spec, model.module), "mean_iou_test": scores.get("mean_iou")})
+        scores = read_card(name).training["test"]["segmentation"]
+        shipped.append({**_told(name, model.spec, model.module), "mean_iou_test": scores["mean_iou"]})
     systems = [{**_published(system), "summary": system.summary} for system in SYSTEMS.values()]
     report.show(_table("Models", "Model", shipped, {"Mean IoU": "mean_iou_test"}))
     report.show("")

@@ -1,5 +1,6 @@
 """The flow from data to a registered model: real server, real cluster, real ranks."""
 
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,8 @@ def run(tmp_path: Path, prefect_server: None) -> TrainingRun:
 def metrics() -> str:
     with get_client(sync_client=True) as client:
         key = ArtifactFilter(key=ArtifactFilterKey(any_=["metrics"]))
-        return str(client.read_artifacts(artifact_filter=key)[-1].data)
+        found = client.read_artifacts(artifact_filter=key)
+    return str(max(found, key=lambda artifact: artifact.created or datetime.min).data)
 
 
 def test_prepare_train_evaluate_register(run: TrainingRun) -> None:
