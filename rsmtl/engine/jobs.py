@@ -3,8 +3,11 @@
 A job that finds its result there already, because a worker died between writing and answering, does nothing.
 """
 
+import socket
+import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +16,11 @@ from rsmtl.engine.kernel import Array, Partial, finish_chunk, run_chunk
 from rsmtl.engine.plan import Plan
 from rsmtl.errors import RunError
 from rsmtl.lattice import Area, Chunk
-from rsmtl.store.ledger import ChunkRecord, Ledger
+from rsmtl.store.ledger import ChunkRecord, Ledger, Span
 from rsmtl.store.zarr import write_shard
 
 STAGES = ("read", "model", "blend", "finalise")
+_SPAN = ("worker", "began_s", "seconds")
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,26 @@ class Receipt:
     """By this very job."""
     finished: bool = False
     """Whether the chunk's shards stand."""
+    px: int = 0
+    """Reference pixels of the chunk, if this very job finished it."""
+    written_bytes: int = 0
+    """Of its shards, before compression."""
+    span: Span | None = None
+    """Who did it when, and where the time went; None if nothing was left to do."""
+
+
+class _Clock:
+    """Begins a span when it is made."""
+
+    def __init__(self) -> None:
+        self._began_s, self._start = time.time(), time.perf_counter()
+
+    def span(self, seconds: Mapping[str, float], rest: str = "") -> Span:
+        """Return what was done since; the time that no stage accounts for goes to `rest`, if named."""
+        stages = dict(seconds)
+        if rest:
+            stages[rest] = time.perf_counter() - self._start - sum(stages.values())
+        return Span(f"{socket.gethostname()}:{threading.get_native_id()}", self._began_s, stages)
 
 
 def run_job(plan: Plan, folder: Path, chunk: Chunk) -> Receipt:
@@ -34,35 +58,41 @@ def run_job(plan: Plan, folder: Path, chunk: Chunk) -> Receipt:
 
     What others wait for goes to the ledger in any case; the rest only if the chunk cannot be finished yet.
     """
-    ledger = Ledger(folder, plan.run)
+    clock, ledger = _Clock(), Ledger(folder, plan.run)
     if ledger.has_partial(chunk):
         return Receipt(finished=ledger.is_done(chunk))
     partial = run_chunk(plan, chunk)
     complete = all(ledger.has_partial(source) for source in plan.lattice.waits_for(chunk) - {chunk})
-    ledger.write_partial(chunk, _packed(partial, only_after=complete))
+    ledger.write_partial(chunk, _packed(partial, None if complete else clock.span(partial.seconds)))
     if complete:
-        _finish(plan, folder, chunk, partial)
-    return Receipt(partial.n_run, finished=complete)
+        return _finish(plan, folder, chunk, partial, clock)
+    return Receipt(partial.n_run, span=clock.span(partial.seconds, "borders"))
 
 
 def finish_job(plan: Plan, folder: Path, chunk: Chunk) -> Receipt:
     """Finish a chunk whose windows have been run before: its sums, like those of its neighbours, are in the ledger."""
+    clock = _Clock()
     if not plan.lattice.owns_windows(chunk):
-        _finish(plan, folder, chunk, Partial({}, {}, 0, 0, {}))
-        return Receipt(finished=True)
+        return _finish(plan, folder, chunk, Partial({}, {}, 0, 0, {}), clock)
     has_core = ("core", "core") in plan.lattice.areas(chunk)
     outputs = [output.name for output in plan.outputs] if has_core else []
-    found, windows_run = _sums(plan, folder, chunk, [*map(_core_name, outputs), "counts", "seconds"])
+    found, windows_run = _sums(plan, folder, chunk, [*map(_core_name, outputs), *_SPAN, "counts"])
     n_run, n_skipped = (int(count) for count in found["counts"])
-    seconds = dict(zip(STAGES, found["seconds"].tolist(), strict=True))
     core = {name: found[_core_name(name)] for name in outputs}
-    _finish(plan, folder, chunk, Partial(core, {}, n_run, n_skipped, seconds))
-    return Receipt(windows_run, finished=True)
+    receipt = _finish(plan, folder, chunk, Partial(core, {}, n_run, n_skipped, {}), clock, _unpacked(found))
+    return replace(receipt, windows_run=windows_run)
 
 
-def _finish(plan: Plan, folder: Path, chunk: Chunk, own: Partial) -> None:
-    """Add the strips of the chunks above and to the left, write the chunk's shards, and say so in the ledger."""
-    start = time.perf_counter()
+def _finish(plan: Plan, folder: Path, chunk: Chunk, own: Partial, clock: _Clock, *before: Span) -> Receipt:
+    """Add the strips of the chunks above and to the left, write the chunk's shards, and say so in the ledger.
+
+    Parameters
+    ----------
+    own
+        The chunk's sums, with the time that this very job has spent on them.
+    before
+        What another job has spent on them.
+    """
 
     def strip(source: Chunk, head: str, area: Area) -> Array:
         if source == chunk and (head, area) in own.strips:
@@ -80,25 +110,39 @@ def _finish(plan: Plan, folder: Path, chunk: Chunk, own: Partial) -> None:
         )
         for output in plan.outputs
     }
-    seconds = {**own.seconds, "finish": time.perf_counter() - start}
-    ledger.mark_done(chunk, ChunkRecord(own.n_run, own.n_skipped, seconds, checksums))
+    span = clock.span(own.seconds, "finish")
+    ledger.mark_done(chunk, ChunkRecord(own.n_run, own.n_skipped, (*before, span), checksums))
+    px = plan.lattice.y.chunk_span(chunk[0]).size * plan.lattice.x.chunk_span(chunk[1]).size
+    n_bytes = sum(array.nbytes for array in whole.values())
+    return Receipt(own.n_run, finished=True, px=px, written_bytes=n_bytes, span=span)
 
 
-def _packed(partial: Partial, only_after: bool) -> dict[str, Array]:
-    """What goes to the ledger: the border past the chunk's end, and unless `only_after` all the rest."""
+def _packed(partial: Partial, span: Span | None) -> dict[str, Array]:
+    """What goes to the ledger: the border past the chunk's end, and all the rest if the chunk is to be finished later.
+
+    The span is that of the work so far, None if nothing is left to do.
+    """
     strips = {
         _strip_name(head, area): sums
         for (head, area), sums in partial.strips.items()
-        if "after" in area or not only_after
+        if "after" in area or span
     }
-    if only_after:
+    if span is None:
         return strips
     return {
         **{_core_name(name): array for name, array in partial.core.items()},
         **strips,
         "counts": np.array([partial.n_run, partial.n_skipped]),
-        "seconds": np.array([partial.seconds.get(stage, 0.0) for stage in STAGES]),
+        "worker": np.array(span.worker),
+        "began_s": np.array(span.began_s),
+        "seconds": np.array([span.seconds.get(stage, 0.0) for stage in STAGES]),
     }
+
+
+def _unpacked(found: Mapping[str, Array]) -> Span:
+    """Return the span that `_packed` was given."""
+    seconds = dict(zip(STAGES, found["seconds"].tolist(), strict=True))
+    return Span(str(found["worker"]), float(found["began_s"]), seconds)
 
 
 def _core_name(output: str) -> str:
@@ -119,8 +163,9 @@ def _sums(plan: Plan, folder: Path, chunk: Chunk, names: list[str]) -> tuple[dic
     found = ledger.read_partial(chunk, names)
     if found is not None:
         return found, 0
+    clock = _Clock()
     partial = run_chunk(plan, chunk)
-    ledger.write_partial(chunk, _packed(partial, only_after=False))
+    ledger.write_partial(chunk, _packed(partial, clock.span(partial.seconds)))
     found = ledger.read_partial(chunk, names)
     if found is None:
         raise RunError(

@@ -72,8 +72,8 @@ def _run(plan: Plan, folder: Path, seconds: dict[str, float], started: datetime)
     """Gather the record of the run; counts and seconds are those of all calls that made the product."""
     records = Ledger(folder).done().values()
     total: Counter[str] = Counter()
-    for record in records:
-        total.update(record.seconds)
+    for span in (span for record in records for span in record.spans):
+        total.update(span.seconds)
     total.update(seconds)
     model, spec = plan.model, plan.model.spec
     return Run(

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 
 from rsmtl.errors import ResumeError, RunError
 from rsmtl.store.folder import (
@@ -40,16 +41,31 @@ ChunkIndex = tuple[int, int]
 
 
 @dataclass(frozen=True)
+class Span:
+    """A job's work on a chunk."""
+
+    worker: str
+    """Host and thread."""
+    began_s: float
+    """Seconds since 1970, by the worker's clock."""
+    seconds: Mapping[str, float]
+    """By stage, one after the other."""
+
+
+@dataclass(frozen=True)
 class ChunkRecord:
     """What is known of a finished chunk."""
 
     windows_run: int
     windows_skipped: int
     """Windows without a valid pixel."""
-    seconds: Mapping[str, float]
-    """By stage."""
+    spans: tuple[Span, ...]
+    """Of the job that ran its windows and the one that finished it, or of the one that did both."""
     sha256: Mapping[str, str]
     """`content_hash` of the chunk's shard of each output."""
+
+
+_RECORD = TypeAdapter(ChunkRecord)
 
 
 def fingerprint_digest(fingerprint: Mapping[str, Any]) -> str:
@@ -243,6 +259,6 @@ def _read_json(path: Path) -> dict[str, Any] | None:
 
 def _read_record(path: Path) -> ChunkRecord | None:
     try:
-        return ChunkRecord(**(_read_json(path) or {}))
-    except TypeError:
+        return _RECORD.validate_json(path.read_bytes())
+    except (OSError, ValidationError):
         return None
