@@ -1,5 +1,6 @@
 """Models whose answers can be worked out by hand, and scenes made in memory, for testing the engine."""
 
+import threading
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -113,6 +114,19 @@ class PositionDependent(nn.Module):
 
 def position_dependent(channels: int = 1) -> Model:
     return one_input_model(PositionDependent(), channels, continuous("same", channels))
+
+
+class Hanging(nn.Module):
+    """Never answers, but for an image that is all zeros, as those are by which memory is measured."""
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        if image.max() > 0:
+            threading.Event().wait()
+        return {"same": image}
+
+
+def hanging() -> Model:
+    return one_input_model(Hanging(), 1, continuous("same", 1))
 
 
 class Recorder(nn.Module):

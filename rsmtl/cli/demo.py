@@ -25,17 +25,21 @@ def demo(
     from rsmtl.cli.run import ProductRun
     from rsmtl.cli.scenes import for_each_scene
     from rsmtl.engine.classical import model_finder
+    from rsmtl.scene.search import Search
 
     report, out, settings = Report("demo", as_json), out.absolute(), Settings()
     with report.notes.status("generating scenes"):
         catalogue = material.make_catalogue(out / "catalogue")
-    run = ProductRun(model_finder(material.MODEL), out / "products", settings, report, resume=True)
+    products = out / "products"
+    run = ProductRun(model_finder(material.MODEL), products, settings, report, resume=True)
     assets = [",".join(material.ASSETS)]
-    results = for_each_scene([str(catalogue)], assets, workers, None, settings.torch_threads, report, run)
+    results = for_each_scene(
+        [str(catalogue)], assets, Search(), workers, None, settings.torch_threads, report, run
+    )
     run.show(results)
     if report.failures:
         return report.close(scenes=results)
-    found = material.report(out, catalogue, run.out)
+    found = material.report(out, catalogue, products)
     report.show(f"\n{material.describe(found)}")
     iou = dict(zip(found.classes, found.scores.iou.tolist(), strict=True))
     return report.close(

@@ -13,13 +13,16 @@ from rsmtl.errors import InputError, RsmtlError
 
 if TYPE_CHECKING:
     from rsmtl.engine.evaluate import Evaluation
+    from rsmtl.store.place import Place
 
 
 def evaluate(
     out: Annotated[
-        Path,
+        str,
         typer.Argument(
-            metavar="OUT", help="A product's folder, or one that holds products.", show_default=False
+            metavar="OUT",
+            help="A product's folder, or one that holds products: a path or a URL.",
+            show_default=False,
         ),
     ],
     truth: Annotated[
@@ -60,7 +63,7 @@ def evaluate(
             f"{option} says how to compare with truth, but none is given: give --truth too, or leave it out"
         )
     report = Report("evaluate", as_json)
-    folders = products_in(out.absolute())
+    folders = products_in(out)
     results: list[dict[str, Any]] = []
     with workers_of(workers, scheduler, 1, report) as executor:
         for folder in folders:
@@ -77,7 +80,7 @@ def evaluate(
     return report.close(products=results)
 
 
-def _truth_of(folder: Path, truth: Path | None, alone: bool) -> str | None:
+def _truth_of(folder: "Place", truth: Path | None, alone: bool) -> str | None:
     """Return the file that says what a product should be."""
     if truth is None:
         return None

@@ -1,22 +1,28 @@
 """Which products a folder holds: what `verify` and `evaluate` have in common."""
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rsmtl.errors import InputError
-from rsmtl.store.folder import ITEM_NAME
+
+if TYPE_CHECKING:
+    from rsmtl.store.place import Place
 
 
-def products_in(out: Path) -> list[Path]:
-    """Return the folder itself if it is a product's, else those in it that are.
+def products_in(out: str) -> list["Place"]:
+    """Return the folder itself, a path or a URL, if it is a product's, else those in it that are.
 
     Raises
     ------
     InputError
         If there is none.
     """
-    if (out / ITEM_NAME).exists():
-        return [out]
-    found = sorted(item.parent for item in out.glob(f"*/{ITEM_NAME}"))
-    if not found:
-        raise InputError(f"{out} holds no finished product: give a folder that `rsmtl predict` wrote to")
-    return found
+    from rsmtl.store.folder import ITEM_NAME
+    from rsmtl.store.place import place
+
+    found = place(out)
+    if (found / ITEM_NAME).exists():
+        return [found]
+    products = sorted(item.parent for item in found.glob(f"*/{ITEM_NAME}"))
+    if not products:
+        raise InputError(f"{found} holds no finished product: give a folder that `rsmtl predict` wrote to")
+    return products

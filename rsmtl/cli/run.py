@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -17,6 +16,7 @@ from rsmtl.engine.classical import ModelFinder
 from rsmtl.engine.executor import Executor
 from rsmtl.engine.product import write
 from rsmtl.scene.scene import Scene
+from rsmtl.store.place import Place
 
 WRITTEN, STOOD = "written", "stood already"
 
@@ -26,7 +26,7 @@ class ProductRun:
     """Makes the products of scenes, one call each."""
 
     model: ModelFinder
-    out: Path
+    out: Place
     settings: Settings
     report: Report
     resume: bool = False

@@ -1,6 +1,5 @@
 """`rsmtl verify`: compare what stands in a product with what its model gives."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,9 +17,11 @@ if TYPE_CHECKING:
 
 def verify(
     out: Annotated[
-        Path,
+        str,
         typer.Argument(
-            metavar="OUT", help="A product's folder, or one that holds products.", show_default=False
+            metavar="OUT",
+            help="A product's folder, or one that holds products: a path or a URL.",
+            show_default=False,
         ),
     ],
     chunks: Annotated[
@@ -29,15 +30,19 @@ def verify(
     seed: Annotated[int, typer.Option(metavar="N", help="Decides which chunks.")] = 0,
     as_json: JsonOption = False,
 ) -> int:
-    """Check a product's files, and compute some of its chunks again, in this process, to compare them bit by bit.
+    """Check every shard and file of products, and compute some chunks again, in this process, to compare bit by bit.
 
-    Exit status 1 if a file or a chunk differs.
+    A product of which something is damaged loses its item, so that it does not pass for a whole one; `rsmtl predict`
+    with --resume, or the next run of the flow, mends it.
+
+    Exit status 1 if anything differs.
     """
     from rsmtl.engine.verify import verify as check
+    from rsmtl.engine.verify import withdraw
 
     report = Report("verify", as_json)
     results: list[dict[str, Any]] = []
-    for folder in products_in(out.absolute()):
+    for folder in products_in(out):
         try:
             with report.notes.status(f"computing {chunks} chunks of {folder.name} again"):
                 found = check(folder, chunks, seed)
@@ -47,11 +52,13 @@ def verify(
                     "n_chunks": found.n_chunks,
                     "checked": found.checked,
                     "differing": found.differing,
+                    "torn": found.torn,
                     "damaged": found.damaged,
                     "changed_inputs": found.changed_inputs,
                 }
             )
-            if found.differing or found.damaged:
+            withdraw(found)
+            if found.torn or found.damaged or found.differing:
                 raise RunError(_difference(found))
         except RsmtlError as error:
             report.fail(folder.name, error)
@@ -61,10 +68,15 @@ def verify(
 
 
 def _difference(found: "Verification") -> str:
-    if not found.differing:
+    from rsmtl.store.folder import ITEM_NAME
+
+    if found.torn or found.damaged:
+        shards = [f"the shard of {output!r} in chunk ({row}, {col})" for (row, col), output in found.torn]
+        what = [*shards, *found.damaged]
+        more = f" and {len(what) - 1} more" if len(what) > 1 else ""
         return (
-            f"{', '.join(found.damaged)} changed after the product was made (checksums differ), or went missing, while "
-            "the store is as the model gives it: make the product anew with --overwrite"
+            f"{what[0]}{more} changed after the product was made (checksums differ), or went missing, so its "
+            f"{ITEM_NAME} was withdrawn: mend the product with `rsmtl predict --resume`"
         )
     (row, col), output = found.differing[0]
     more = f", and {len(found.differing) - 1} more differences" if len(found.differing) > 1 else ""
@@ -82,9 +94,9 @@ def _table(results: list[dict[str, Any]]) -> Table:
     for found in results:
         n_differing = len({chunk for chunk, _ in found["differing"]})
         table.add_row(
-            Path(found["folder"]).name,
+            found["folder"].rsplit("/", 1)[-1],
             Text("differs", style="red")
-            if n_differing or found["damaged"]
+            if n_differing or found["torn"] or found["damaged"]
             else Text("equal bit by bit", style="green"),
             f"{found['n_chunks']:,}",
             f"{len(found['checked']):,}",

@@ -24,7 +24,7 @@ from rsmtl.datasets.scene import SPLITS, About, LabelledScene, Layer, SceneSourc
 from rsmtl.errors import InputError, explain
 from rsmtl.models.spec import ClassSpec, Name, Scale
 from rsmtl.radiometry import Radiometry
-from rsmtl.store.folder import disk_errors
+from rsmtl.store.place import disk_errors
 
 INNER_PX, SHARD_PX = 256, 2048
 """Edges of what is decoded to get one pixel, and of a file."""

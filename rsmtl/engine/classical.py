@@ -3,7 +3,6 @@
 Moments are sums over squares that lie on the scene's grid, added in order: they do not depend on who computes them.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -42,11 +41,25 @@ METHODS = {
 }
 """The classical methods by name."""
 
-ModelFinder = Callable[[Scene, Settings, Executor], Model]
+@dataclass(frozen=True, eq=False)
+class ModelFinder:
+    """Gives the model for a scene: fitted to it for a classical method, else the one that was trained."""
+
+    name: str
+    """A classical method, or what `load_model` finds a model by."""
+    trained: Model | None = None
+
+    def __call__(self, scene: Scene, settings: Settings, executor: Executor) -> Model:
+        """Return the model; errors as `pansharpener`."""
+        return self.trained or pansharpener(self.name, scene, settings, executor=executor)
+
+    def made(self, model_source: str, model_sha256: str) -> bool:
+        """Whether a product with this in its record was made by this model, or by the same method."""
+        return model_source == self.name and (self.trained is None or model_sha256 == self.trained.sha256)
 
 
 def model_finder(name_or_path: str) -> ModelFinder:
-    """Return what gives the model for a scene: fitted to it for a classical method, else the one that was trained.
+    """Return what gives the model for a scene.
 
     Raises
     ------
@@ -54,11 +67,9 @@ def model_finder(name_or_path: str) -> ModelFinder:
         As `load_model`.
     """
     if name_or_path in METHODS:
-        return lambda scene, settings, executor: pansharpener(
-            name_or_path, scene, settings, executor=executor
-        )
-    loaded = load_model(name_or_path)
-    return lambda scene, settings, executor: loaded
+        return ModelFinder(name_or_path)
+    trained = load_model(name_or_path)
+    return ModelFinder(trained.source, trained)
 
 
 def pansharpener(

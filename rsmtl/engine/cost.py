@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from rsmtl.blend import DTYPES
-from rsmtl.engine.executor import Executor
+from rsmtl.config import Settings
+from rsmtl.engine.classical import ModelFinder
+from rsmtl.engine.executor import Executor, SerialExecutor
 from rsmtl.engine.network import call
 from rsmtl.engine.plan import Plan, region_bytes_per_px
-from rsmtl.errors import PlanError
+from rsmtl.engine.plan import plan as lay
+from rsmtl.errors import PlanError, RsmtlError
+from rsmtl.models.model import Model
+from rsmtl.scene.open import Assets, SceneRef, open_scene
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,27 @@ def cost(plan: Plan) -> Cost:
     )
 
 
+def costs_of(
+    refs: Sequence[SceneRef],
+    assets: Assets | None,
+    find_model: ModelFinder,
+    settings: Settings,
+    executor: Executor | None = None,
+) -> list[tuple[str, Cost | RsmtlError]]:
+    """Open scenes and project what each costs: its id and the figures, or what is wrong with it."""
+    found: list[tuple[str, Cost | RsmtlError]] = []
+    for ref in refs:
+        name = ref.id
+        try:
+            scene = open_scene(ref.source, assets)
+            name = scene.id
+            model = find_model(scene, settings, executor or SerialExecutor())
+            found.append((name, cost(lay(scene, model, settings, measure=False))))
+        except RsmtlError as error:
+            found.append((name, error))
+    return found
+
+
 def check_fits(projected: Cost, executor: Executor) -> None:
     """Refuse a plan whose jobs need more memory than a worker has.
 
@@ -90,9 +117,13 @@ def check_fits(projected: Cost, executor: Executor) -> None:
 
 def _worker_bytes(plan: Plan, region_px: int) -> int:
     """This process as it is (a worker imports the same), the weights, a chunk's arrays, and a forward pass."""
-    weights = sum(t.numel() * t.element_size() for t in plan.model.module.state_dict().values())
     chunk = region_px * region_bytes_per_px(plan.model.spec, plan.outputs)
-    return int(psutil.Process().memory_info().rss + weights + chunk + forward_bytes(plan))
+    return int(psutil.Process().memory_info().rss + chunk + _weights_bytes(plan.model) + forward_bytes(plan))
+
+
+@lru_cache(maxsize=2)
+def _weights_bytes(model: Model) -> int:
+    return sum(t.numel() * t.element_size() for t in model.module.state_dict().values())
 
 
 def forward_bytes(plan: Plan) -> int:
@@ -101,19 +132,25 @@ def forward_bytes(plan: Plan) -> int:
     Found on tensors that have shapes but no numbers. A module that decides by numbers, or has operators that know no
     such tensors, is run once for real.
     """
+    return _forward_bytes(plan.model, plan.settings.model_copy(update={"chunk": None}))
+
+
+@lru_cache(
+    maxsize=2
+)  # the same for each scene of a catalogue, and longer to find out than all else of a plan
+def _forward_bytes(model: Model, settings: Settings) -> int:
     try:
         with FakeTensorMode(allow_non_fake_inputs=True):
-            return _watched_bytes(plan)
+            return _watched_bytes(model, settings)
     except Exception:
-        return _watched_bytes(plan)
+        return _watched_bytes(model, settings)
 
 
-def _watched_bytes(plan: Plan) -> int:
-    settings = plan.settings
-    sizes = [(i.channels, int(settings.window * i.scale)) for i in plan.model.spec.inputs]
+def _watched_bytes(model: Model, settings: Settings) -> int:
+    sizes = [(i.channels, int(settings.window * i.scale)) for i in model.spec.inputs]
     with torch.inference_mode(), _Alive() as alive:
         inputs = [torch.zeros(settings.batch, channels, edge, edge) for channels, edge in sizes]
-        call(plan.model.module, inputs, plan.model.spec, settings)
+        call(model.module, inputs, model.spec, settings)
     return int(alive.peak_bytes)
 
 

@@ -1,16 +1,23 @@
 """The loop that hands out a run's jobs: it keeps the machines busy and the waiting room short."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
-from pathlib import Path
 
+from rsmtl.engine.events import tell_begun, tell_done
 from rsmtl.engine.executor import AHEAD, Executor
 from rsmtl.engine.jobs import Receipt, finish_job, run_job
 from rsmtl.engine.plan import Plan
+from rsmtl.errors import RunError
 from rsmtl.lattice import Chunk
 from rsmtl.store.ledger import Ledger
+from rsmtl.store.place import Place
+
+JOB_LIMIT_S = 3600.0
+"""What no job takes that does not hang, unless the model is very slow."""
+LOOK_S = 60.0
+"""While no job ends, it is looked so often whether one hangs."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +35,11 @@ class Progress:
 
 def drain(
     plan: Plan,
-    folder: Path,
+    folder: Place,
     executor: Executor,
     on_progress: Callable[[Progress], None],
     order: list[Chunk] | None = None,
+    job_limit_s: float = JOB_LIMIT_S,
 ) -> Progress:
     """Run and finish every chunk that is not finished yet, and return how it ended.
 
@@ -43,6 +51,13 @@ def drain(
     order
         Order in which chunks are run; diagonal by diagonal unless said, since chunks of a diagonal do not wait for
         one another, and most can be finished by the job that ran them. The product does not depend on it.
+    job_limit_s
+        A job that runs for longer hangs, and is given up with its worker.
+
+    Raises
+    ------
+    RunError
+        If a job hangs, or has failed.
     """
     state = _State(
         plan, Ledger(folder, plan.run), order or sorted(plan.chunks, key=lambda chunk: (sum(chunk), chunk))
@@ -50,6 +65,7 @@ def drain(
     shared = executor.share(plan)
     pending: dict[Future[Receipt], tuple[str, Chunk]] = {}
     windows_run = 0
+    tell_begun(plan, state.progress(windows_run).chunks_done)
     on_progress(state.progress(windows_run))
     try:
         while state.jobs or pending:
@@ -57,9 +73,13 @@ def drain(
                 kind, chunk = state.jobs.popleft()
                 job = run_job if kind == "run" else finish_job
                 pending[executor.submit(job, shared, folder, chunk)] = (kind, chunk)
-            for future in wait(pending, return_when=FIRST_COMPLETED).done:
+            done = wait(pending, timeout=min(LOOK_S, job_limit_s), return_when=FIRST_COMPLETED).done
+            if not done:
+                _check_time(pending, executor, job_limit_s)
+            for future in done:
                 kind, chunk = pending.pop(future)
                 receipt = future.result()
+                tell_done(plan, chunk, receipt)
                 windows_run += receipt.windows_run
                 if receipt.finished:
                     state.has_finished(chunk)
@@ -72,13 +92,26 @@ def drain(
     return state.progress(windows_run)
 
 
+def _check_time(
+    pending: Mapping[Future[Receipt], tuple[str, Chunk]], executor: Executor, limit_s: float
+) -> None:
+    late = executor.overdue(pending, limit_s)
+    if late:
+        chunk = pending[late[0]][1]
+        where = executor.abandon(late)
+        raise RunError(
+            f"chunk {chunk} was still being worked on after {limit_s:g} s {where}: a file or its server may hang; look "
+            "at them, or allow more time, and finish with --resume"
+        )
+
+
 class _State:
     """Which chunks have been run and finished, and which jobs that makes possible."""
 
     def __init__(self, plan: Plan, ledger: Ledger, order: list[Chunk]) -> None:
         self._plan, self._lattice, self._ledger = plan, plan.lattice, ledger
         self._finished = set(ledger.done())
-        self._run = {chunk for chunk in order if ledger.has_partial(chunk)}
+        self._run = ledger.partials() & set(order)
         self._asked: set[Chunk] = set()
         self._px_done = sum(self._area(chunk) for chunk in self._finished)
         self.jobs: deque[tuple[str, Chunk]] = deque()

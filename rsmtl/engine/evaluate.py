@@ -6,7 +6,6 @@ A job reads the rectangle that it owns and the context that its metrics' windows
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 from rsmtl.engine.classical import METHODS
@@ -26,6 +25,7 @@ from rsmtl.errors import InputError
 from rsmtl.metrics import Metric, NoReference, Psnr, Result, Sums
 from rsmtl.models.spec import ModelSpec
 from rsmtl.scene.open import Source, open_truth, reopen
+from rsmtl.store.place import Place
 from rsmtl.store.provenance import Run, read_run
 
 
@@ -33,7 +33,7 @@ from rsmtl.store.provenance import Run, read_run
 class Evaluation:
     """What a product is worth."""
 
-    folder: Path
+    folder: Place
     results: dict[str, Result]
     """By head."""
     sums: dict[str, tuple[Sums, ...]]
@@ -41,7 +41,7 @@ class Evaluation:
 
 
 def evaluate(
-    folder: Path,
+    folder: Place,
     truth: Source | Mapping[str, Source] | None = None,
     *,
     without: tuple[str, ...] = (),
@@ -166,7 +166,7 @@ def _merged(metrics: tuple[Metric, ...], sums: tuple[Sums, ...]) -> Result:
     return merged
 
 
-def _without_reference(folder: Path, run: Run, spec: ModelSpec, executor: Executor) -> Evaluation:
+def _without_reference(folder: Place, run: Run, spec: ModelSpec, executor: Executor) -> Evaluation:
     name = fused_head(spec, folder).name
     scene = reopen(run.opened_with)
     check_unchanged(run, scene)

@@ -24,6 +24,18 @@ class Executor(Protocol):
     def submit(self, function: Callable[..., Any], *args: Any) -> "Future[Any]":
         """Start a job; stand-ins among `args` arrive as their values."""
 
+    def overdue(self, futures: Iterable["Future[Any]"], limit_s: float) -> list["Future[Any]"]:
+        """Return those whose jobs have been running for longer than a limit; time spent waiting does not count."""
+
+    def abandon(self, futures: Iterable["Future[Any]"]) -> str:
+        """Give up jobs that hang, so that they occupy no slot; their futures are of no use any more.
+
+        Returns
+        -------
+        str
+            Where they ran and what became of that, for a message: `on a worker, which was restarted`.
+        """
+
 
 class SerialExecutor:
     """Runs each job at once, in the caller's thread."""
@@ -47,6 +59,14 @@ class SerialExecutor:
         except Exception as error:
             future.set_exception(error)
         return future
+
+    def overdue(self, futures: Iterable["Future[Any]"], limit_s: float) -> list["Future[Any]"]:
+        """Return nothing: whoever could ask is busy with the job."""
+        return []
+
+    def abandon(self, futures: Iterable["Future[Any]"]) -> str:
+        """Do nothing, as no job hangs that anybody could give up."""
+        return "in this thread"
 
 
 _: type[Executor] = SerialExecutor

@@ -2,7 +2,6 @@
 
 from dataclasses import asdict
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 
@@ -15,10 +14,11 @@ from rsmtl.models.spec import HeadSpec, InputSpec, ModelSpec
 from rsmtl.scene.align import align
 from rsmtl.scene.read import read_window
 from rsmtl.scene.scene import Scene
+from rsmtl.store.place import Place
 from rsmtl.store.provenance import Run
 
 
-def fused_head(spec: ModelSpec, folder: Path) -> HeadSpec:
+def fused_head(spec: ModelSpec, folder: Place) -> HeadSpec:
     """Return the head that is MS at PAN's resolution.
 
     Raises
@@ -95,7 +95,7 @@ def _pair(scene: Scene, ratio: int) -> ModelSpec:
 
 
 def no_reference_job(
-    folder: Path,
+    folder: Place,
     name: str,
     scene: Scene,
     metric: NoReference,

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from rsmtl.engine.plan import Plan
 from rsmtl.errors import RunError
 from rsmtl.lattice import Area, Chunk
 from rsmtl.store.ledger import ChunkRecord, Ledger, Span
+from rsmtl.store.place import Place
 from rsmtl.store.zarr import write_shard
 
 STAGES = ("read", "model", "blend", "finalise")
@@ -53,7 +53,7 @@ class _Clock:
         return Span(f"{socket.gethostname()}:{threading.get_native_id()}", self._began_s, stages)
 
 
-def run_job(plan: Plan, folder: Path, chunk: Chunk) -> Receipt:
+def run_job(plan: Plan, folder: Place, chunk: Chunk) -> Receipt:
     """Run a chunk's windows, and finish the chunk at once if the chunks that reach into it have been run.
 
     What others wait for goes to the ledger in any case; the rest only if the chunk cannot be finished yet.
@@ -69,7 +69,7 @@ def run_job(plan: Plan, folder: Path, chunk: Chunk) -> Receipt:
     return Receipt(partial.n_run, span=clock.span(partial.seconds, "borders"))
 
 
-def finish_job(plan: Plan, folder: Path, chunk: Chunk) -> Receipt:
+def finish_job(plan: Plan, folder: Place, chunk: Chunk) -> Receipt:
     """Finish a chunk whose windows have been run before: its sums, like those of its neighbours, are in the ledger."""
     clock = _Clock()
     if not plan.lattice.owns_windows(chunk):
@@ -83,7 +83,7 @@ def finish_job(plan: Plan, folder: Path, chunk: Chunk) -> Receipt:
     return replace(receipt, windows_run=windows_run)
 
 
-def _finish(plan: Plan, folder: Path, chunk: Chunk, own: Partial, clock: _Clock, *before: Span) -> Receipt:
+def _finish(plan: Plan, folder: Place, chunk: Chunk, own: Partial, clock: _Clock, *before: Span) -> Receipt:
     """Add the strips of the chunks above and to the left, write the chunk's shards, and say so in the ledger.
 
     Parameters
@@ -111,7 +111,7 @@ def _finish(plan: Plan, folder: Path, chunk: Chunk, own: Partial, clock: _Clock,
         for output in plan.outputs
     }
     span = clock.span(own.seconds, "finish")
-    ledger.mark_done(chunk, ChunkRecord(own.n_run, own.n_skipped, (*before, span), checksums))
+    ledger.mark_done(chunk, ChunkRecord(plan.run, own.n_run, own.n_skipped, (*before, span), checksums))
     px = plan.lattice.y.chunk_span(chunk[0]).size * plan.lattice.x.chunk_span(chunk[1]).size
     n_bytes = sum(array.nbytes for array in whole.values())
     return Receipt(own.n_run, finished=True, px=px, written_bytes=n_bytes, span=span)
@@ -153,7 +153,7 @@ def _strip_name(head: str, area: Area) -> str:
     return f"{head}/{area[0]}-{area[1]}"
 
 
-def _sums(plan: Plan, folder: Path, chunk: Chunk, names: list[str]) -> tuple[dict[str, Array], int]:
+def _sums(plan: Plan, folder: Place, chunk: Chunk, names: list[str]) -> tuple[dict[str, Array], int]:
     """Read a chunk's sums, and say how many windows that took: none, unless their file is torn or incomplete.
 
     A power cut tears a file; a worker that dies between the sums for its neighbours and its own shards leaves the

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import version
 from math import ceil, isqrt
 from typing import Any
@@ -20,6 +20,7 @@ from rsmtl.lattice import Lattice, check_divisible
 from rsmtl.models.model import Model
 from rsmtl.models.spec import InputSpec, ModelSpec
 from rsmtl.radiometry import Radiometry
+from rsmtl.redaction import redacted_value
 from rsmtl.scene.align import align
 from rsmtl.scene.read import reduced, sample_values
 from rsmtl.scene.scene import Scene, SceneInput
@@ -36,6 +37,12 @@ CHUNK_BYTES = 256 * 2**20
 
 CHUNKS_AT_LEAST = 16
 """A scene is cut into about this many chunks at least, so that a handful of workers share even a small one."""
+
+
+@cache
+def fingerprinted_software() -> dict[str, str]:
+    """Return the versions of what can change a bit of a product."""
+    return {name: version(name) for name in ("rsmtl", "torch", "numpy", "rasterio", "odc-geo")}
 
 
 @dataclass(frozen=True)
@@ -79,9 +86,9 @@ class Plan:
                 }
                 for name, found in self.scene.inputs.items()
             },
-            "sources": [asdict(source) for source in self.scene.sources],
+            "sources": [redacted_value(asdict(source)) for source in self.scene.sources],
             "pixels": "" if self.scene.sources else tokenize(self.scene),
-            "software": {name: version(name) for name in ("rsmtl", "torch", "numpy", "rasterio", "odc-geo")},
+            "software": fingerprinted_software(),
         }
 
     @cached_property
@@ -95,13 +102,18 @@ class Plan:
         return tuple(self.lattice.chunks())
 
 
-def plan(scene: Scene, model: Model, settings: Settings, default_chunk: int | None = None) -> Plan:
+def plan(
+    scene: Scene, model: Model, settings: Settings, default_chunk: int | None = None, *, measure: bool = True
+) -> Plan:
     """Align a scene to a model, measure its radiometry, and lay the lattice.
 
     Parameters
     ----------
     default_chunk
         Strides per chunk if the settings name none; None chooses as many as suit memory and parallelism.
+    measure
+        Whether to measure the radiometry, for which pixels are read. Without it the plan tells what a run costs, and
+        is not to be run.
 
     Raises
     ------
@@ -121,8 +133,10 @@ def plan(scene: Scene, model: Model, settings: Settings, default_chunk: int | No
     lattice = Lattice(height, width, settings.window, settings.overlap)
     outputs = outputs_of(spec, aligned, settings)
     strides = settings.chunk or default_chunk or choose_chunk(lattice, spec, outputs)
-    radiometry = {i.name: _fit(i, aligned.inputs[i.name], settings) for i in spec.inputs}
-    _check_values(spec, aligned, radiometry)
+    radiometry = {i.name: i.radiometry for i in spec.inputs}
+    if measure:
+        radiometry = {i.name: _fit(i, aligned.inputs[i.name], settings) for i in spec.inputs}
+        _check_values(spec, aligned, radiometry)
     return Plan(
         scene=aligned,
         model=model,

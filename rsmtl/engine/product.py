@@ -6,18 +6,25 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from upath import UPath
+
 from rsmtl.config import Settings
 from rsmtl.engine.cost import check_fits, cost
-from rsmtl.engine.drain import Progress, drain
+from rsmtl.engine.drain import JOB_LIMIT_S, Progress, drain
+from rsmtl.engine.events import tell_product
 from rsmtl.engine.executor import Executor, SerialExecutor
 from rsmtl.engine.network import check_device
 from rsmtl.engine.plan import plan
 from rsmtl.engine.publish import publish
 from rsmtl.models.model import Model
 from rsmtl.scene.scene import Scene
+from rsmtl.store.claim import claimed
 from rsmtl.store.folder import product_folder
 from rsmtl.store.item import finished
 from rsmtl.store.ledger import Ledger
+from rsmtl.store.place import Place, place
+from rsmtl.store.symlinks import refuse_symlinks
+from rsmtl.store.provenance import read_run
 from rsmtl.store.zarr import create_store
 
 
@@ -25,7 +32,7 @@ from rsmtl.store.zarr import create_store
 class Product:
     """What `write` leaves, and what it took."""
 
-    folder: Path
+    folder: Place
     reused: bool
     """True if the very product stood already and nothing was run."""
     windows_run: int
@@ -38,12 +45,13 @@ class Product:
 def write(
     scene: Scene,
     model: Model,
-    out: Path,
+    out: str | Path | UPath,
     settings: Settings | None = None,
     *,
     executor: Executor | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    job_limit_s: float = JOB_LIMIT_S,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Product:
     """Run a model over a whole scene and leave its product in `out/<scene id>/`.
@@ -53,12 +61,16 @@ def write(
 
     Parameters
     ----------
+    out
+        A folder, or a URL of an object store such as `s3://bucket/prefix`, that all workers can write to.
     executor
         Who runs the jobs; this thread unless said. See `rsmtl.dispatch`.
     resume
         Take up an interrupted run; chunks that are finished are not run again.
     overwrite
         Remove what stands in the product's folder.
+    job_limit_s
+        A job that runs for longer hangs, as one may that reads from a server: it is given up with its worker.
     on_progress
         Called when a chunk is finished.
 
@@ -69,25 +81,35 @@ def write(
     ResumeError
         If the folder holds something else, or an interrupted run and `resume` was not asked for.
     RunError
-        If the disk is full, or workers die again and again. What is finished stands, to be resumed.
+        If the disk is full, workers die again and again, or another run is at work on the scene. What is finished
+        stands, to be resumed.
     """
     started, clock = datetime.now(UTC), time.perf_counter()
     made = plan(scene, model, settings or Settings())
     executor = executor or SerialExecutor()
     check_fits(cost(made), executor)
-    folder = product_folder(out, scene.id)
+    folder = product_folder(place(out), scene.id)
     if finished(folder) == made.run and not overwrite:
         return _summary(folder, True, 0, clock)
+    refuse_symlinks(folder)
     executor.submit(check_device, made.settings.device).result()
-    ledger = Ledger(folder)
-    ledger.open(made.fingerprint, resume=resume, overwrite=overwrite)
-    create_store(folder, made.outputs, made.geobox, made.lattice.y.chunk_px)
-    progress = drain(made, folder, executor, on_progress)
-    publish(made, folder, executor, started)
-    ledger.close()
+    with claimed(folder) as check_claim:
+        if finished(folder) == made.run and not overwrite:  # by whoever had the claim until now
+            return _summary(folder, True, 0, clock)
+        Ledger(folder).open(made.fingerprint, resume=resume, overwrite=overwrite)
+        create_store(folder, made.outputs, made.geobox, made.lattice.y.chunk_px)
+
+        def report(progress: Progress) -> None:
+            check_claim()
+            on_progress(progress)
+
+        progress = drain(made, folder, executor, report, job_limit_s=job_limit_s)
+        publish(made, folder, executor, started)
+        Ledger(folder).close()
     return _summary(folder, False, progress.windows_run, clock)
 
 
-def _summary(folder: Path, reused: bool, windows_run: int, clock: float) -> Product:
-    n_windows = sum(record.windows_run for record in Ledger(folder).done().values())
-    return Product(folder, reused, windows_run, n_windows, time.perf_counter() - clock)
+def _summary(folder: Place, reused: bool, windows_run: int, clock: float) -> Product:
+    run, seconds = read_run(folder), time.perf_counter() - clock
+    tell_product(run.scene_id, reused, windows_run, seconds)
+    return Product(folder, reused, windows_run, run.windows_run, seconds)

@@ -5,25 +5,26 @@ from collections import Counter
 from concurrent.futures import Future
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 
 import xarray as xr
 
 from rsmtl.engine.executor import Executor
 from rsmtl.engine.plan import Plan
 from rsmtl.models.checkpoint import locate
+from rsmtl.redaction import redacted, redacted_value
 from rsmtl.scene.read import reduced
 from rsmtl.store.cog import write_cog
 from rsmtl.store.folder import cog_path
 from rsmtl.store.item import write_item
 from rsmtl.store.ledger import Ledger
 from rsmtl.store.output import Output
+from rsmtl.store.place import Place
 from rsmtl.store.provenance import InputRun, Run, Source, software, write_run
 from rsmtl.store.quicklook import EDGE_PX, write_quicklook
 from rsmtl.store.zarr import open_product
 
 
-def publish(plan: Plan, folder: Path, executor: Executor, started: datetime) -> None:
+def publish(plan: Plan, folder: Place, executor: Executor, started: datetime) -> None:
     """Write everything of a product but its pixels; `item.json` comes last, and only if all the rest stands.
 
     Raises
@@ -40,7 +41,7 @@ def publish(plan: Plan, folder: Path, executor: Executor, started: datetime) -> 
     write_item(folder, run, plan.outputs, plan.geobox, plan.scene.properties)
 
 
-def cog_job(folder: Path, output: Output) -> float:
+def cog_job(folder: Place, output: Output) -> float:
     """Write the COG of an output from the store; returns seconds."""
     start = time.perf_counter()
     write_cog(
@@ -55,7 +56,7 @@ def cog_job(folder: Path, output: Output) -> float:
     return time.perf_counter() - start
 
 
-def quicklook_job(plan: Plan, folder: Path) -> float:
+def quicklook_job(plan: Plan, folder: Place) -> float:
     """Draw the scene and its heads; returns seconds."""
     start = time.perf_counter()
     reference = plan.scene.inputs[plan.model.spec.reference]
@@ -64,11 +65,11 @@ def quicklook_job(plan: Plan, folder: Path) -> float:
     return time.perf_counter() - start
 
 
-def _stored(folder: Path, name: str) -> xr.DataArray:
+def _stored(folder: Place, name: str) -> xr.DataArray:
     return next(group[name] for group in open_product(folder).values() if name in group)
 
 
-def _run(plan: Plan, folder: Path, seconds: dict[str, float], started: datetime) -> Run:
+def _run(plan: Plan, folder: Place, seconds: dict[str, float], started: datetime) -> Run:
     """Gather the record of the run; counts and seconds are those of all calls that made the product."""
     records = Ledger(folder).done().values()
     total: Counter[str] = Counter()
@@ -78,8 +79,8 @@ def _run(plan: Plan, folder: Path, seconds: dict[str, float], started: datetime)
     model, spec = plan.model, plan.model.spec
     return Run(
         scene_id=plan.scene.id,
-        opened_with=dict(plan.scene.opened_with),
-        derived_from=plan.scene.item_href,
+        opened_with=redacted_value(plan.scene.opened_with),
+        derived_from=redacted(plan.scene.item_href),
         fingerprint=plan.run,
         model_source=model.source or model.fitted,
         model_href=str(locate(model.source)) if model.source else "",
@@ -95,14 +96,14 @@ def _run(plan: Plan, folder: Path, seconds: dict[str, float], started: datetime)
             )
             for name, found in plan.scene.inputs.items()
         },
-        sources=tuple(Source(**asdict(source)) for source in plan.scene.sources),
+        sources=tuple(Source(**redacted_value(asdict(source))) for source in plan.scene.sources),
         shape_px=(plan.lattice.height, plan.lattice.width),
         chunk_px=plan.lattice.y.chunk_px,
         n_chunks=len(plan.chunks),
         windows_run=sum(record.windows_run for record in records),
         windows_skipped=sum(record.windows_skipped for record in records),
         seconds={stage: round(spent, 3) for stage, spent in total.items()},
-        started=started.isoformat(timespec="seconds"),
-        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        started=started.isoformat(timespec="milliseconds"),
+        finished=datetime.now(UTC).isoformat(timespec="milliseconds"),
         software=software(),
     )

@@ -1,17 +1,16 @@
 """What stands in a product's store, as arrays."""
 
-from pathlib import Path
-
 import numpy as np
 import odc.geo.xr  # noqa: F401  # the accessor that knows an array's grid
 import xarray as xr
 from numpy.typing import NDArray
 
 from rsmtl.errors import InputError
+from rsmtl.store.place import Place
 from rsmtl.store.zarr import open_product
 
 
-def stored_array(folder: Path, name: str) -> xr.DataArray:
+def stored_array(folder: Place, name: str) -> xr.DataArray:
     """Return a stored array `(band, y, x)`, lazily.
 
     Raises

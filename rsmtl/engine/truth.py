@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from rsmtl.metrics import Confusion, Ergas, Metric, Part, Psnr, Q2n, QIndex, Sam
 from rsmtl.models.spec import ClassSpec, HeadSpec, ModelSpec
 from rsmtl.scene.grid import crs_name, shift_px
 from rsmtl.scene.scene import SceneInput
+from rsmtl.store.place import Place
 from rsmtl.store.provenance import Run
 
 IGNORED = 255
@@ -30,14 +30,14 @@ Rectangle = tuple[slice, slice]
 class Judged:
     """A head, what it is compared with, and how."""
 
-    folder: Path
+    folder: Place
     head: HeadSpec
     truth: SceneInput
     metrics: tuple[Metric, ...]
 
 
 def judge(
-    folder: Path, run: Run, spec: ModelSpec, name: str | None, truth: SceneInput, without: tuple[str, ...]
+    folder: Place, run: Run, spec: ModelSpec, name: str | None, truth: SceneInput, without: tuple[str, ...]
 ) -> Judged:
     """Return how a head is measured against truth; the head that the truth fits unless it is named.
 
@@ -101,7 +101,7 @@ def ignored_job(judged: Judged, read: Rectangle) -> int:
     return int((judged.truth.read(*read) == IGNORED).sum())
 
 
-def _head_for(spec: ModelSpec, name: str | None, truth: SceneInput, folder: Path) -> HeadSpec:
+def _head_for(spec: ModelSpec, name: str | None, truth: SceneInput, folder: Place) -> HeadSpec:
     if name is not None:
         if name not in {head.name for head in spec.heads}:
             heads = ", ".join(head.name for head in spec.heads)

@@ -1,8 +1,9 @@
-"""`verify`: compare a product's files with their checksums, and a sample of its chunks, computed again, bit by bit."""
+"""`verify`: compare what a product holds with its checksums, and some chunks, computed again, bit by bit."""
 
 import random
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -13,33 +14,38 @@ from rsmtl.engine.classical import model_finder
 from rsmtl.engine.executor import SerialExecutor
 from rsmtl.engine.kernel import Array, finish_chunk, run_chunk
 from rsmtl.engine.plan import Plan, plan
-from rsmtl.errors import InputError, RsmtlError
+from rsmtl.errors import InputError
 from rsmtl.lattice import Area, Chunk
 from rsmtl.scene.open import reopen
+from rsmtl.store.folder import ITEM_NAME
 from rsmtl.store.item import damaged_files
 from rsmtl.store.ledger import Ledger
 from rsmtl.store.output import Output
+from rsmtl.store.place import Place, disk_errors, remove
 from rsmtl.store.provenance import read_run
-from rsmtl.store.zarr import read_region
+from rsmtl.store.zarr import content_hash, damaged_metadata, read_region
 
 
 @dataclass(frozen=True)
 class Verification:
     """What a verification found."""
 
-    folder: Path
+    folder: Place
     n_chunks: int
     checked: tuple[Chunk, ...]
     differing: tuple[tuple[Chunk, str], ...]
-    """Chunks and outputs whose stored values are not what the model gives, or cannot be read."""
+    """Of the chunks computed again, those whose stored values are not what the model gives, and of which outputs."""
+    torn: tuple[tuple[Chunk, str], ...]
+    """Chunks and outputs whose stored values are not those that were written: their checksum differs from the ledger's,
+    or they cannot be read."""
     damaged: tuple[str, ...]
-    """Files of the product that are not what its item says: their checksum differs, or they are gone."""
+    """Other files of the product that are not what was written: their checksum differs, or they are gone."""
     changed_inputs: tuple[str, ...]
     """Files of the scene whose size, time or etag is not what it was, which explains why chunks differ if they do."""
 
 
-def verify(folder: Path, n_chunks: int = 4, seed: int = 0) -> Verification:
-    """Check the files of a finished product, and compute chunks of it again to compare with its Zarr store bit by bit.
+def verify(folder: Place, n_chunks: int = 4, seed: int = 0) -> Verification:
+    """Check every shard and file of a finished product, and compute chunks of it again to compare bit by bit.
 
     Parameters
     ----------
@@ -61,24 +67,55 @@ def verify(folder: Path, n_chunks: int = 4, seed: int = 0) -> Verification:
             f"the weights of {run.model_source!r} are not those the product was made with "
             f"(sha256 {made.model.sha256[:12]}… instead of {run.model_sha256[:12]}…): put those back to verify it"
         )
-    chosen = sorted(random.Random(seed).sample(made.chunks, min(n_chunks, len(made.chunks))))
-    differing = tuple((chunk, name) for chunk in chosen for name in _differing(made, folder, chunk))
+    metadata = damaged_metadata(folder, made.outputs, made.geobox, made.lattice.y.chunk_px)
+    chosen: list[Chunk] = []
+    if not metadata:  # or else nothing can be said of pixels until they are mended
+        chosen = sorted(random.Random(seed).sample(made.chunks, min(n_chunks, len(made.chunks))))
     return Verification(
         folder,
         len(made.chunks),
         tuple(chosen),
-        differing,
-        damaged=damaged_files(folder),
+        differing=tuple((chunk, name) for chunk in chosen for name in _differing(made, folder, chunk)),
+        torn=() if metadata else tuple(_torn(made, folder, run.fingerprint)),
+        damaged=(*damaged_files(folder), *metadata),
         changed_inputs=_changed_inputs(folder, made),
     )
 
 
-def _changed_inputs(folder: Path, made: Plan) -> tuple[str, ...]:
+def withdraw(found: Verification) -> None:
+    """Take back that a product is finished, as far as it is damaged, so that `write` with `resume` mends it.
+
+    Its item is removed: a product that is known to be damaged must not pass for a whole one. Nothing happens to one
+    that is as it was written, whatever was found by computing chunks again.
+
+    Raises
+    ------
+    RunError
+        If the folder cannot be written.
+    """
+    if not found.torn and not found.damaged:
+        return
+    with disk_errors(found.folder):
+        remove(found.folder / ITEM_NAME)
+        for chunk in {chunk for chunk, _ in found.torn}:
+            Ledger(found.folder).unmark(chunk)
+
+
+def _torn(made: Plan, folder: Place, fingerprint: str) -> Iterator[tuple[Chunk, str]]:
+    records = Ledger(folder, fingerprint).done()
+    for chunk, output in product(made.chunks, made.outputs):
+        record = records.get(chunk)
+        stored = _stored(made, folder, chunk, output)
+        if record is None or record.sha256.get(output.name) != content_hash(stored):
+            yield chunk, output.name
+
+
+def _changed_inputs(folder: Place, made: Plan) -> tuple[str, ...]:
     then = {source["href"]: source for source in (Ledger(folder).fingerprint() or {}).get("sources", [])}
     return tuple(s.href for s in made.scene.sources if s.href in then and then[s.href] != asdict(s))
 
 
-def _differing(made: Plan, folder: Path, chunk: Chunk) -> list[str]:
+def _differing(made: Plan, folder: Place, chunk: Chunk) -> list[str]:
     partials = {source: run_chunk(made, source) for source in made.lattice.waits_for(chunk)}
     core = partials[chunk].core if chunk in partials else {}
 
@@ -86,22 +123,21 @@ def _differing(made: Plan, folder: Path, chunk: Chunk) -> list[str]:
         return partials[source].strips[head, area]
 
     whole = finish_chunk(made, chunk, core, strip)
-    y, x = made.lattice.y.chunk_span(chunk[0]), made.lattice.x.chunk_span(chunk[1])
     return [
         output.name
         for output in made.outputs
-        if not _same(
-            _stored(folder, output, y.scaled(output.scale).slice, x.scaled(output.scale).slice),
-            whole[output.name],
-        )
+        if not _same(_stored(made, folder, chunk, output), whole[output.name])
     ]
 
 
-def _stored(folder: Path, output: Output, y: slice, x: slice) -> NDArray[Any]:
-    """What stands in the store; nothing where it cannot be read, which is no error here but a finding."""
+def _stored(made: Plan, folder: Place, chunk: Chunk, output: Output) -> NDArray[Any]:
+    """What stands of a chunk; nothing where it cannot be read, which is no error here but a finding."""
+    y, x = made.lattice.y.chunk_span(chunk[0]), made.lattice.x.chunk_span(chunk[1])
     try:
-        return read_region(folder, output, y, x)
-    except (RsmtlError, OSError, ValueError, RuntimeError):
+        return read_region(folder, output, y.scaled(output.scale).slice, x.scaled(output.scale).slice)
+    except MemoryError:
+        raise
+    except Exception:  # zarr raises whatever a damaged byte leads it to
         return np.empty(0)
 
 

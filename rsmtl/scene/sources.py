@@ -7,14 +7,10 @@ from urllib.parse import urlparse
 
 import fsspec
 
+from rsmtl.gdal import is_remote
 from rsmtl.scene.scene import SourceFile
 
 ZARR_METADATA = ("zarr.json", ".zmetadata", ".zgroup", ".zarray", ".zattrs")
-
-
-def is_remote(href: str) -> bool:
-    """Return whether a path is a URL of something that is not a local file."""
-    return urlparse(href).scheme not in ("", "file") and "://" in href
 
 
 def local_path(href: str) -> Path:

@@ -21,7 +21,7 @@ from rasterio.io import DatasetWriter
 from rasterio.windows import Window
 
 from rsmtl.models.spec import ClassSpec
-from rsmtl.store.folder import replacing, temporary
+from rsmtl.store.place import Place, replacing, temporary
 
 _BLOCK_PX = 512
 """Edge of the COG's internal tiles."""
@@ -36,7 +36,7 @@ _COLORS = {"red": ColorInterp.red, "green": ColorInterp.green, "blue": ColorInte
 
 def write_cog(
     data: xr.DataArray,
-    path: Path,
+    path: Place,
     *,
     nodata: float | None,
     bands: tuple[str, ...],

@@ -1,14 +1,9 @@
-"""Where a product stands, and how a file comes to be there: whole or not at all."""
+"""What a product's folder is called, and what is in it."""
 
-import os
 import re
-import shutil
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
-from rsmtl.errors import RunError, SceneError
+from rsmtl.errors import SceneError
+from rsmtl.store.place import Place, remove
 
 MAX_NAME_BYTES = 200
 """File systems take 255 bytes a name; the rest is room for the suffixes of temporary files."""
@@ -21,13 +16,14 @@ QUICKLOOK_NAME = "quicklook.png"
 STORE_NAME = "product.zarr"
 LEDGER_NAME = "ledger"
 FINGERPRINT_NAME = "fingerprint.json"
+LOCK_NAME, LEASE_NAME = "lock.json", "lease.json"
+"""One of them stands while a run is at work."""
 
-_PART = ".part"
 _DEVICE_NAMES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)", re.IGNORECASE)
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
 
 
-def product_folder(out: Path, scene_id: str) -> Path:
+def product_folder(out: Place, scene_id: str) -> Place:
     """Return the folder of a scene's product; it is a direct child of `out` whatever the id.
 
     Ids come from catalogues, which are not trusted. Every byte of the id but ASCII letters, digits and `._-`
@@ -57,73 +53,12 @@ def product_folder(out: Path, scene_id: str) -> Path:
     return out / name
 
 
-@contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turn an `OSError` (disk full, no permission, …) into a `RunError` that names `path`."""
-    try:
-        yield
-    except OSError as error:
-        reason = (os.strerror(error.errno) if error.errno else str(error)).rstrip(".")
-        raise RunError(
-            f"cannot write {path}: {reason}; make room or give another output folder, then run again"
-        ) from error
-
-
-@contextmanager
-def temporary(path: Path) -> Iterator[Path]:
-    """Give a path beside `path` for a temporary file, and remove the file at the end.
-
-    If the process is killed the file stays; `sweep` removes it.
-    """
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}{_PART}")
-    try:
-        yield part
-    finally:
-        _remove(part)
-
-
-@contextmanager
-def replacing(path: Path, *, sync: bool = True) -> Iterator[Path]:
-    """Give a temporary path beside `path` to write to; what stands there at the end replaces `path` at once.
-
-    A reader sees the old file or the whole new one, never a part of it.
-
-    Parameters
-    ----------
-    sync
-        Wait until the bytes are on the disk, so that the file is whole after a power cut too.
-
-    Raises
-    ------
-    RunError
-        If the file cannot be written.
-    """
-    with disk_errors(path), temporary(path) as part:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield part
-        if sync:
-            fsync(part)
-        part.replace(path)
-
-
-def is_part(path: Path) -> bool:
-    """Whether a path is that of a temporary file of `temporary` or `replacing`."""
-    return path.name.startswith(".") and _PART in path.name
-
-
-def sweep(folder: Path) -> None:
-    """Remove the temporary files that killed processes left in `folder` (not in its subfolders)."""
-    for path in folder.iterdir():
-        if is_part(path):
-            _remove(path)
-
-
-def cog_path(folder: Path, output_name: str) -> Path:
+def cog_path(folder: Place, output_name: str) -> Place:
     """Return where the COG of an output stands."""
     return folder / f"{output_name}.tif"
 
 
-def remove_product(folder: Path) -> None:
+def remove_product(folder: Place) -> None:
     """Remove what a run leaves in its folder, and nothing else.
 
     The item goes first, so that no half product passes for a whole one; the marks of finished chunks before their
@@ -135,20 +70,4 @@ def remove_product(folder: Path) -> None:
     names = (ITEM_NAME, PROVENANCE_NAME, METRICS_NAME, QUICKLOOK_NAME)
     parts = (ledger / "chunks", ledger / "partials", folder / STORE_NAME, ledger)
     for path in (*(folder / name for name in names), *cogs, *parts):
-        _remove(path)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def fsync(path: Path) -> None:
-    """Wait until a file's bytes are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        remove(path)

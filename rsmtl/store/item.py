@@ -15,18 +15,11 @@ from pystac.utils import str_to_datetime
 from rsmtl.errors import InputError
 from rsmtl.models.spec import ModelSpec
 from rsmtl.store import mlm
-from rsmtl.store.folder import (
-    ITEM_NAME,
-    PROVENANCE_NAME,
-    QUICKLOOK_NAME,
-    STORE_NAME,
-    cog_path,
-    disk_errors,
-    replacing,
-)
+from rsmtl.store.folder import ITEM_NAME, PROVENANCE_NAME, QUICKLOOK_NAME, STORE_NAME, cog_path
 from rsmtl.store.footprint import footprint
 from rsmtl.store.grid import output_geobox
 from rsmtl.store.output import Output
+from rsmtl.store.place import Place, disk_errors, read, write_text
 from rsmtl.store.provenance import Run
 
 FINGERPRINT = "rsmtl:fingerprint"
@@ -52,14 +45,23 @@ INHERITED = {
 }
 """Properties of the scene that are true of its product too, besides its time, and the extensions they belong to."""
 
+_RANGES = {
+    "eo:cloud_cover": (0, 100),
+    "view:off_nadir": (0, 90),
+    "view:sun_azimuth": (0, 360),
+    "view:sun_elevation": (-90, 90),
+}
+"""Of numbers, by their extensions' schemas."""
+
 _SHA256 = "1220"
 """Says in a multihash that 32 bytes of sha256 follow."""
+_BLOCK_BYTES = 4 * 2**20
 _ZARR = "application/vnd.zarr; version=3"
 
 
 def write_item(
-    folder: Path, run: Run, outputs: Sequence[Output], reference: GeoBox, inherited: Mapping[str, Any]
-) -> Path:
+    folder: Place, run: Run, outputs: Sequence[Output], reference: GeoBox, inherited: Mapping[str, Any]
+) -> Place:
     """Write the item of a product whose every other file stands.
 
     Parameters
@@ -71,7 +73,7 @@ def write_item(
 
     Returns
     -------
-    Path
+    Place
         Of `item.json`.
 
     Raises
@@ -82,21 +84,20 @@ def write_item(
     path = folder / ITEM_NAME
     with disk_errors(path):
         text = json.dumps(_item(folder, run, outputs, reference, inherited), indent=2, allow_nan=False)
-    with replacing(path) as part:
-        part.write_text(text, encoding="utf-8")
+    write_text(path, text)
     return path
 
 
-def finished(folder: Path) -> str | None:
+def finished(folder: Place) -> str | None:
     """Return the digest of the fingerprint of the product that stands in a folder; None if none does."""
     try:
-        found = json.loads((folder / ITEM_NAME).read_text(encoding="utf-8"))["properties"][FINGERPRINT]
-    except (OSError, ValueError, KeyError, TypeError):
+        found = json.loads(read(folder / ITEM_NAME) or b"")["properties"][FINGERPRINT]
+    except (ValueError, KeyError, TypeError):
         return None
     return str(found)
 
 
-def damaged_files(folder: Path) -> tuple[str, ...]:
+def damaged_files(folder: Place) -> tuple[str, ...]:
     """Return the files beside a product's item that are gone, or have another checksum than it says.
 
     Raises
@@ -105,22 +106,26 @@ def damaged_files(folder: Path) -> tuple[str, ...]:
         If the item cannot be read.
     """
     try:
-        assets = json.loads((folder / ITEM_NAME).read_text(encoding="utf-8"))["assets"]
+        assets = json.loads(read(folder / ITEM_NAME) or b"")["assets"]
         told = {asset["href"]: asset.get("file:checksum") for asset in assets.values()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{folder / ITEM_NAME} cannot be read as a STAC item: make the product again with --overwrite"
         ) from error
-    ours = {href: checksum for href, checksum in told.items() if href.startswith("./") and checksum}
-    return tuple(href[2:] for href, checksum in ours.items() if _checksum(folder / href) != checksum)
+    ours = {
+        href[2:]: checksum
+        for href, checksum in told.items()
+        if href.startswith("./") and ".." not in href.split("/") and checksum
+    }
+    return tuple(name for name, checksum in ours.items() if _checksum(folder / name) != checksum)
 
 
 def _item(
-    folder: Path, run: Run, outputs: Sequence[Output], reference: GeoBox, inherited: Mapping[str, Any]
+    folder: Place, run: Run, outputs: Sequence[Output], reference: GeoBox, inherited: Mapping[str, Any]
 ) -> dict[str, Any]:
     geometry, bbox = footprint(reference)
     when, times = _times(inherited, run)
-    kept = {name: inherited[name] for name in INHERITED if _is_json(inherited.get(name))}
+    kept = {name: inherited[name] for name in INHERITED if _is_valid(name, inherited.get(name))}
     item = Item(run.scene_id, geometry, bbox, when, {**times, **kept, **_processing(run), **_grid(reference)})
     item.stac_extensions = [*EXTENSIONS, *dict.fromkeys(INHERITED[name] for name in kept if INHERITED[name])]
     if any(output.classes for output in outputs):
@@ -135,12 +140,14 @@ def _item(
     return item.to_dict(include_self_link=False, transform_hrefs=False)
 
 
-def _is_json(value: Any) -> bool:
-    """Whether a value is there and can stand in an item: lists, text, numbers that are numbers."""
-    try:
-        return value is not None and bool(json.dumps(value, allow_nan=False))
-    except (ValueError, TypeError):
-        return False
+def _is_valid(name: str, value: Any) -> bool:
+    """Whether an inherited property is what its name asks for: text, a list of text, or a number within its range."""
+    if name == "instruments":
+        return isinstance(value, list) and bool(value) and all(isinstance(one, str) for one in value)
+    if name in _RANGES:
+        low, high = _RANGES[name]
+        return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+    return isinstance(value, str)
 
 
 def _times(inherited: Mapping[str, Any], run: Run) -> tuple[datetime | None, dict[str, Any]]:
@@ -183,7 +190,7 @@ def _grid(grid: GeoBox) -> dict[str, Any]:
     return {**crs, "proj:shape": list(grid.shape), "proj:transform": list(grid.affine)[:6]}
 
 
-def _cog(folder: Path, output: Output, reference: GeoBox) -> Asset:
+def _cog(folder: Place, output: Output, reference: GeoBox) -> Asset:
     path, grid = cog_path(folder, output.name), output_geobox(reference, output)
     fields = {**_grid(grid), "bands": _bands(output), "raster:sampling": "area", **_size_and_checksum(path)}
     if grid.crs is not None and grid.crs.units[0] == "metre":
@@ -208,7 +215,7 @@ def _bands(output: Output) -> list[dict[str, Any]]:
     return bands
 
 
-def _add_other_files(item: Item, folder: Path) -> None:
+def _add_other_files(item: Item, folder: Place) -> None:
     item.add_asset("zarr", Asset(f"./{STORE_NAME}", "All outputs, sharded by chunk", None, _ZARR, ["data"]))
     for key, name, title, kind, role in (
         ("quicklook", QUICKLOOK_NAME, "Scene and outputs, small", MediaType.PNG, "overview"),
@@ -218,17 +225,20 @@ def _add_other_files(item: Item, folder: Path) -> None:
         item.add_asset(key, Asset(f"./{name}", title, None, kind, [role], extra_fields=fields))
 
 
-def _size_and_checksum(path: Path) -> dict[str, Any]:
+def _size_and_checksum(path: Place) -> dict[str, Any]:
     return {"file:size": path.stat().st_size, "file:checksum": _checksum(path)}
 
 
-def _checksum(path: Path) -> str:
+def _checksum(path: Place) -> str:
     """Return the multihash of a file; of none that can be read, nothing."""
+    digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
-            return _SHA256 + hashlib.file_digest(file, "sha256").hexdigest()
+            while block := file.read(_BLOCK_BYTES):
+                digest.update(block)
     except OSError:
         return ""
+    return _SHA256 + digest.hexdigest()
 
 
 def _add_model(item: Item, run: Run) -> None:

@@ -8,12 +8,11 @@ It is files in the product's folder, each written whole or not at all, so that a
 """
 
 import hashlib
+import io
 import json
-import shutil
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,13 +23,24 @@ from rsmtl.errors import ResumeError, RunError
 from rsmtl.store.folder import (
     FINGERPRINT_NAME,
     ITEM_NAME,
+    LEASE_NAME,
     LEDGER_NAME,
+    LOCK_NAME,
     STORE_NAME,
-    disk_errors,
-    is_part,
     remove_product,
+)
+from rsmtl.store.place import (
+    Place,
+    disk_errors,
+    is_object,
+    is_part,
+    make_folder,
+    read,
+    read_all,
+    remove,
     replacing,
     sweep,
+    write_bytes,
 )
 
 _SHOWN = 60
@@ -56,6 +66,8 @@ class Span:
 class ChunkRecord:
     """What is known of a finished chunk."""
 
+    run: str
+    """Digest of the fingerprint of the run that finished it."""
     windows_run: int
     windows_skipped: int
     """Windows without a valid pixel."""
@@ -76,7 +88,7 @@ def fingerprint_digest(fingerprint: Mapping[str, Any]) -> str:
 class Ledger:
     """The ledger in a product's folder; any number of processes may use it, each for chunks of its own."""
 
-    def __init__(self, folder: Path, run: str = "") -> None:
+    def __init__(self, folder: Place, run: str = "") -> None:
         self.folder = folder
         self._run = run
         """Digest of the fingerprint of the run that a job belongs to. Its sums lie apart from those of other runs."""
@@ -107,9 +119,9 @@ class Ledger:
                 remove_product(self.folder)
             self._check(fingerprint, resume)
             if not (self.folder / STORE_NAME).exists():  # marks of chunks that are gone
-                shutil.rmtree(self._root / "chunks", ignore_errors=True)
+                remove(self._root / "chunks")
             for name in ("chunks", "partials"):
-                (self._root / name).mkdir(parents=True, exist_ok=True)
+                make_folder(self._root / name)
                 sweep(self._root / name)
             sweep(self.folder)
             sweep(self._root)
@@ -121,7 +133,11 @@ class Ledger:
 
     def mark_done(self, chunk: ChunkIndex, record: ChunkRecord) -> None:
         """Say that a chunk is finished; only after its shards are written."""
-        _write_json(self._mark(chunk), asdict(record))
+        write_bytes(self._mark(chunk), _RECORD.dump_json(record, indent=1))
+
+    def unmark(self, chunk: ChunkIndex) -> None:
+        """Take back that a chunk is finished."""
+        remove(self._mark(chunk))
 
     def check_current(self) -> None:
         """Refuse to go on if another run has taken over the folder, as a late job of an interrupted run may find.
@@ -136,17 +152,24 @@ class Ledger:
 
     def is_done(self, chunk: ChunkIndex) -> bool:
         """Whether a chunk is finished."""
-        return _read_record(self._mark(chunk)) is not None
+        return self._record(read(self._mark(chunk))) is not None
 
     def done(self) -> dict[ChunkIndex, ChunkRecord]:
-        """Return the finished chunks; a mark that cannot be read counts as absent."""
+        """Return the finished chunks of this run, of any if none was named; a mark that is damaged counts as absent."""
         found = {}
-        for path in (self._root / "chunks").glob("*-*.json"):
-            record = _read_record(path)
+        for name, content in read_all(self._root / "chunks", "*-*.json").items():
+            record = self._record(content)
             if record is not None:
-                row, col = path.stem.split("-")
+                row, col = name.removesuffix(".json").split("-")
                 found[int(row), int(col)] = record
         return found
+
+    def _record(self, content: bytes | None) -> ChunkRecord | None:
+        try:
+            record = _RECORD.validate_json(content or b"")
+        except ValidationError:
+            return None
+        return record if self._run in ("", record.run) else None
 
     def write_partial(self, chunk: ChunkIndex, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Keep the sums of a chunk for its neighbours; replaces what stands.
@@ -154,22 +177,30 @@ class Ledger:
         They are not forced to the disk: after a power cut a broken file is found by its checksums, and the
         chunk is computed again.
         """
-        path = self._partial(chunk)
-        with replacing(path, sync=False) as part, part.open("wb") as file:
+        with replacing(self._partial(chunk), sync=False) as part, part.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
 
     def read_partial(self, chunk: ChunkIndex, names: Sequence[str]) -> dict[str, NDArray[Any]] | None:
-        """Return the named sums of a chunk, reading no others; None if they are absent or damaged."""
+        """Return the named sums of a chunk, reading no others from a disk; None if they are absent or damaged."""
+        path = self._partial(chunk)
+        source = io.BytesIO(read(path) or b"") if is_object(path) else path
         try:
-            with np.load(self._partial(chunk), allow_pickle=False) as archive:
+            with np.load(source, allow_pickle=False) as archive:
                 found = {name: archive[name] for name in names}
         except Exception:  # numpy and zipfile raise whatever a damaged byte leads them to
             return None
         return found if all(isinstance(array, np.ndarray) for array in found.values()) else None
 
     def has_partial(self, chunk: ChunkIndex) -> bool:
-        """Whether the sums of a chunk are there, and their file whole from end to end."""
-        return zipfile.is_zipfile(self._partial(chunk))
+        """Whether the sums of a chunk are there, and their file whole from end to end, as an object always is."""
+        path = self._partial(chunk)
+        return path.exists() if is_object(path) else zipfile.is_zipfile(path)
+
+    def partials(self) -> set[ChunkIndex]:
+        """Return the chunks of which `has_partial` is true."""
+        found = (path.stem.split("-") for path in self._partial((0, 0)).parent.glob("*-*.npz"))
+        there = {(int(row), int(col)) for row, col in found}
+        return there if is_object(self.folder) else {chunk for chunk in there if self.has_partial(chunk)}
 
     def drop_partial(self, chunk: ChunkIndex) -> None:
         """Remove the sums of a chunk; nothing happens if there are none."""
@@ -177,15 +208,20 @@ class Ledger:
 
     def close(self) -> None:
         """End a finished run: the marks stay, as its record, the travelling sums go."""
-        shutil.rmtree(self._root / "partials", ignore_errors=True)
+        with disk_errors(self._root):
+            remove(self._root / "partials")
 
     def _check(self, asked: Mapping[str, Any], resume: bool) -> None:
         if not (self._root / FINGERPRINT_NAME).exists():
             self._check_empty()
-            shutil.rmtree(self._root, ignore_errors=True)  # marks without a fingerprint belong to nobody
+            remove(self._root)  # marks without a fingerprint belong to nobody
             return
         standing = self.fingerprint()
         if standing is None:
+            if resume and self._marked_by() <= {
+                fingerprint_digest(asked)
+            }:  # then it can only have been this one
+                return
             raise ResumeError(
                 f"{self.folder} holds a run whose fingerprint is damaged, so that nothing can be said of it; "
                 "add --overwrite to start anew"
@@ -204,21 +240,26 @@ class Ledger:
                 "or --overwrite to start anew"
             )
 
+    def _marked_by(self) -> set[str]:
+        """Runs that finished chunks in this folder."""
+        return {record.run for record in Ledger(self.folder).done().values()}
+
     def _check_empty(self) -> None:
         """Refuse a folder with files of others: a product would mix with them."""
         if not self.folder.exists():
             return
-        strangers = sorted(p.name for p in self.folder.iterdir() if p.name != LEDGER_NAME and not is_part(p))
+        ours = (LEDGER_NAME, LOCK_NAME, LEASE_NAME)
+        strangers = sorted(p.name for p in self.folder.iterdir() if p.name not in ours and not is_part(p))
         if strangers:
             raise ResumeError(
                 f"{self.folder} holds files that no run of rsmtl made, such as {strangers[0]!r}; "
                 "give another output folder"
             )
 
-    def _mark(self, chunk: ChunkIndex) -> Path:
+    def _mark(self, chunk: ChunkIndex) -> Place:
         return self._root / "chunks" / f"{chunk[0]}-{chunk[1]}.json"
 
-    def _partial(self, chunk: ChunkIndex) -> Path:
+    def _partial(self, chunk: ChunkIndex) -> Place:
         return self._root / "partials" / self._run[:16] / f"{chunk[0]}-{chunk[1]}.npz"
 
 
@@ -244,21 +285,13 @@ def _shorten(text: str | None) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    with replacing(path) as part:
-        part.write_text(json.dumps(value, indent=1), encoding="utf-8")
+def _write_json(path: Place, value: Mapping[str, Any]) -> None:
+    write_bytes(path, json.dumps(value, indent=1).encode())
 
 
-def _read_json(path: Path) -> dict[str, Any] | None:
+def _read_json(path: Place) -> dict[str, Any] | None:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        value = json.loads(read(path) or b"")
+    except ValueError:
         return None
     return value if isinstance(value, dict) else None
-
-
-def _read_record(path: Path) -> ChunkRecord | None:
-    try:
-        return _RECORD.validate_json(path.read_bytes())
-    except (OSError, ValidationError):
-        return None

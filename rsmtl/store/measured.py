@@ -3,13 +3,13 @@
 import json
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from rsmtl.store.folder import METRICS_NAME, replacing
+from rsmtl.store.folder import METRICS_NAME
+from rsmtl.store.place import Place, write_text
 
 
-def write_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
+def write_metrics(folder: Place, metrics: Mapping[str, Any]) -> None:
     """Write `metrics.json` beside a product's other files; what stands is replaced.
 
     Parameters
@@ -22,8 +22,7 @@ def write_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
     RunError
         If it cannot be written.
     """
-    with replacing(folder / METRICS_NAME) as part:
-        part.write_text(json.dumps(metrics, indent=2), encoding="utf-8")
+    write_text(folder / METRICS_NAME, json.dumps(metrics, indent=2))
 
 
 def plain(value: Any) -> Any:

@@ -2,14 +2,14 @@
 
 import platform
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import rasterio
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rsmtl.errors import InputError, explain
-from rsmtl.store.folder import PROVENANCE_NAME, replacing
+from rsmtl.store.folder import PROVENANCE_NAME
+from rsmtl.store.place import Place, read, write_text
 
 PACKAGES = (
     "rsmtl",
@@ -91,7 +91,7 @@ def software() -> dict[str, str]:
     return {"python": platform.python_version(), "gdal": rasterio.__gdal_version__, **versions}
 
 
-def write_run(folder: Path, run: Run) -> None:
+def write_run(folder: Place, run: Run) -> None:
     """Write `run.json`.
 
     Raises
@@ -99,23 +99,25 @@ def write_run(folder: Path, run: Run) -> None:
     RunError
         If it cannot be written.
     """
-    with replacing(folder / PROVENANCE_NAME) as part:
-        part.write_text(run.model_dump_json(indent=2), encoding="utf-8")
+    write_text(folder / PROVENANCE_NAME, run.model_dump_json(indent=2))
 
 
-def read_run(folder: Path) -> Run:
+def read_run(folder: Place) -> Run:
     """Return what `run.json` says.
 
     Raises
     ------
     InputError
         If there is none, or it is damaged.
+    RunError
+        If the disk or the store does not answer.
     """
     path = folder / PROVENANCE_NAME
+    content = read(path)
+    if content is None:
+        raise InputError(f"there is no product in {folder}: it has no {PROVENANCE_NAME}")
     try:
-        return Run.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"there is no product in {folder}: its {PROVENANCE_NAME} cannot be read") from error
+        return Run.model_validate_json(content)
     except ValidationError as error:
         raise InputError(
             f"{path} is damaged ({explain(error)}): make the product again with --overwrite"

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,11 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
 
+from rsmtl.gdal import gdal_name, gdal_options
 from rsmtl.models.spec import ClassSpec
-from rsmtl.store.folder import QUICKLOOK_NAME, cog_path, replacing
+from rsmtl.store.folder import QUICKLOOK_NAME, cog_path
 from rsmtl.store.output import Output
+from rsmtl.store.place import Place, replacing
 
 EDGE_PX = 1024
 """A panel's longer edge shows at most as many pixels."""
@@ -38,7 +39,7 @@ class Panel:
 
 
 def write_quicklook(
-    folder: Path,
+    folder: Place,
     title: str,
     image: NDArray[np.floating[Any]],
     bands: tuple[str, ...],
@@ -65,7 +66,7 @@ def write_quicklook(
     draw(folder / QUICKLOOK_NAME, title, panels)
 
 
-def draw(path: Path, title: str, panels: Sequence[Panel]) -> None:
+def draw(path: Place, title: str, panels: Sequence[Panel]) -> None:
     """Draw panels side by side under one title, with one legend for all their classes."""
     classes = list(dict.fromkeys(found for panel in panels for found in panel.classes))
     width_in = len(panels) * _PANEL_IN
@@ -114,9 +115,10 @@ def colored(values: NDArray[np.uint8], classes: tuple[ClassSpec, ...]) -> NDArra
     return table[values]
 
 
-def _panel(folder: Path, output: Output) -> Panel:
+def _panel(folder: Place, output: Output) -> Panel:
     """Read a COG at the size of a panel, from its overviews."""
-    with rasterio.open(cog_path(folder, output.name)) as cog:
+    href = str(cog_path(folder, output.name))
+    with rasterio.Env(**gdal_options(href)), rasterio.open(gdal_name(href)) as cog:
         shrink = max(1.0, max(cog.shape) / EDGE_PX)
         shape = (cog.count, ceil(cog.height / shrink), ceil(cog.width / shrink))
         if output.classes:

@@ -2,9 +2,9 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import dask.array as da
 import numpy as np
@@ -16,12 +16,13 @@ from odc.geo.xr import xr_coords
 from zarr.abc.buffer import Buffer as AnyBuffer
 from zarr.buffer.cpu import Buffer
 from zarr.codecs import BloscCodec
-from zarr.storage import MemoryStore
+from zarr.storage import FsspecStore, MemoryStore
 
 from rsmtl.errors import PlanError, RunError
-from rsmtl.store.folder import STORE_NAME, disk_errors, replacing, temporary
+from rsmtl.store.folder import STORE_NAME
 from rsmtl.store.grid import output_geobox
 from rsmtl.store.output import Output
+from rsmtl.store.place import Place, disk_errors, is_object, read, remove, write_bytes
 
 _INNER_PX = 384
 """Edge aimed at (between 256 and 512) for a shard's inner chunks: what a reader decodes to get one pixel."""
@@ -36,11 +37,11 @@ def group_name(geobox: GeoBox) -> str:
     return "x".join(dict.fromkeys(sizes)) + short
 
 
-def create_store(folder: Path, outputs: Sequence[Output], reference: GeoBox, chunk_px: int) -> None:
+def create_store(folder: Place, outputs: Sequence[Output], reference: GeoBox, chunk_px: int) -> None:
     """Create the product's store in `folder`: metadata and coordinates only, every pixel nodata.
 
-    A store that stands is left as it is, so that a resumed run may call this too. A new one appears when it
-    is complete.
+    In a store that stands, what is missing of these or damaged is mended and the rest left as it is, so that a resumed
+    run calls this too.
 
     Parameters
     ----------
@@ -56,19 +57,36 @@ def create_store(folder: Path, outputs: Sequence[Output], reference: GeoBox, chu
     RunError
         If the store cannot be written.
     """
-    path = folder / STORE_NAME
-    if path.exists():
-        return
+    wanted = _metadata(outputs, reference, chunk_px)
+    for name in _differing(folder, wanted):
+        write_bytes(folder / STORE_NAME / name, wanted[name])
+
+
+def damaged_metadata(
+    folder: Place, outputs: Sequence[Output], reference: GeoBox, chunk_px: int
+) -> tuple[str, ...]:
+    """Return the files that `create_store` would mend: those of a store that are no pixels."""
+    return tuple(
+        f"{STORE_NAME}/{name}" for name in _differing(folder, _metadata(outputs, reference, chunk_px))
+    )
+
+
+def _metadata(outputs: Sequence[Output], reference: GeoBox, chunk_px: int) -> dict[str, bytes]:
+    """Return the files of a new store; that of the whole comes last."""
     groups = defaultdict(list)
     for output in outputs:
         groups[group_name(output_geobox(reference, output))].append(output)
-    with disk_errors(path), temporary(path) as part:
-        for name, members in groups.items():
-            _create_group(part, name, members, reference, chunk_px)
-        part.replace(path)
+    held: dict[str, AnyBuffer] = {}
+    for name, members in groups.items():
+        _create_group(MemoryStore(held), name, members, reference, chunk_px)
+    return {name: held[name].to_bytes() for name in sorted(held, key=lambda name: (-name.count("/"), name))}
 
 
-def write_shard(folder: Path, output: Output, y0: int, x0: int, array: NDArray[Any]) -> str:
+def _differing(folder: Place, wanted: Mapping[str, bytes]) -> list[str]:
+    return [name for name, content in wanted.items() if read(folder / STORE_NAME / name) != content]
+
+
+def write_shard(folder: Place, output: Output, y0: int, x0: int, array: NDArray[Any]) -> str:
     """Write one whole shard, the only unit that two writers never share, and return its `content_hash`.
 
     The shard's file is on the disk when this returns; a reader sees the old one or the whole new one.
@@ -88,48 +106,45 @@ def write_shard(folder: Path, output: Output, y0: int, x0: int, array: NDArray[A
         If the shard cannot be written.
     """
     location = _array_folder(folder, output.name)
-    edge = _check_whole_shard(_open(location, "r"), output.name, y0, x0, array)
-    file = location / "c" / "0" / str(y0 // edge) / str(x0 // edge)
-    content = _encoded(location, y0 // edge, x0 // edge, edge, array)
-    if content is None:  # zarr stores no file for a shard that is nodata throughout
-        with disk_errors(file):
-            file.unlink(missing_ok=True)
-    else:
-        with replacing(file) as part:
-            part.write_bytes(content)
+    target, held = _in_memory(location)
+    edge = _check_whole_shard(target, output.name, y0, x0, array)
+    name = f"c/0/{y0 // edge}/{x0 // edge}"
+    target[:, y0 : y0 + array.shape[1], x0 : x0 + array.shape[2]] = array
+    if name in held:
+        write_bytes(location / name, held[name].to_bytes())
+    else:  # zarr stores no file for a shard that is nodata throughout
+        with disk_errors(location / name):
+            remove(location / name)
     return content_hash(array)
 
 
-def _encoded(location: Path, row: int, col: int, edge: int, array: NDArray[Any]) -> bytes | None:
-    """Let zarr encode a shard in memory; None if it is nodata throughout.
+def _in_memory(location: Place) -> tuple[zarr.Array[Any], dict[str, AnyBuffer]]:
+    """Return an empty array like one that is stored, and what will hold its shards, as zarr encodes them.
 
     Written in place, zarr would read the old shard first (and stumble on a broken one), and the new one would be
     seen before it is on the disk.
     """
-    _, height, width = array.shape
-    held: dict[str, AnyBuffer] = {"zarr.json": Buffer.from_bytes((location / "zarr.json").read_bytes())}
-    target = zarr.open_array(MemoryStore(held), mode="r+")
-    target[:, row * edge : row * edge + height, col * edge : col * edge + width] = array
-    content = held.get(f"c/0/{row}/{col}")
-    return None if content is None else content.to_bytes()
+    held: dict[str, AnyBuffer] = {"zarr.json": Buffer.from_bytes(read(location / "zarr.json") or b"")}
+    return zarr.open_array(MemoryStore(held), mode="r+"), held
 
 
-def read_region(folder: Path, output: Output, y: slice, x: slice) -> NDArray[Any]:
+def read_region(folder: Place, output: Output, y: slice, x: slice) -> NDArray[Any]:
     """Return `(bands, H, W)` of the stored values; what was never written is nodata."""
-    return np.asarray(_open(_array_folder(folder, output.name), "r")[:, y, x])
+    array = zarr.open_array(_zarr_store(_array_folder(folder, output.name)), mode="r")
+    return np.asarray(array[:, y, x])
 
 
-def open_product(folder: Path) -> dict[str, xr.Dataset]:
+def open_product(folder: Place) -> dict[str, xr.Dataset]:
     """Open a product lazily: a georeferenced dataset per group, each array `(<name>_band, y, x)` as stored.
 
     Values are not scaled or masked; `_FillValue`, `scale_factor` and `add_offset` are in the attributes.
     """
-    path = folder / STORE_NAME
+    store = _zarr_store(folder / STORE_NAME)
     return {
         name: xr.open_zarr(
-            path, group=name, consolidated=False, chunks=None, decode_coords="all", mask_and_scale=False
+            store, group=name, consolidated=False, chunks=None, decode_coords="all", mask_and_scale=False
         )
-        for name in sorted(zarr.open_group(path, mode="r"))
+        for name in sorted(zarr.open_group(store, mode="r"))
     }
 
 
@@ -140,7 +155,9 @@ def content_hash(array: NDArray[Any]) -> str:
     return digest.hexdigest()
 
 
-def _create_group(store: Path, name: str, outputs: list[Output], reference: GeoBox, chunk_px: int) -> None:
+def _create_group(
+    store: MemoryStore, name: str, outputs: list[Output], reference: GeoBox, chunk_px: int
+) -> None:
     """Let xarray write the metadata of a group from a template whose pixels are never computed."""
     geobox = output_geobox(reference, outputs[0])
     template = xr.Dataset(coords=xr_coords(geobox, dims=("y", "x")))
@@ -208,7 +225,7 @@ def _inner_edge(shard: int) -> int:
     return min(divisors, key=lambda d: max(d / _INNER_PX, _INNER_PX / d))
 
 
-def _array_folder(folder: Path, name: str) -> Path:
+def _array_folder(folder: Place, name: str) -> Place:
     """Find an array by its name alone, as names differ within a product."""
     found = next((folder / STORE_NAME).glob(f"*/{name}/zarr.json"), None)
     if found is None:
@@ -219,8 +236,11 @@ def _array_folder(folder: Path, name: str) -> Path:
     return found.parent
 
 
-def _open(location: Path, mode: Literal["r", "r+"]) -> zarr.Array[Any]:
-    return zarr.open_array(location, mode=mode)
+def _zarr_store(path: Place) -> Path | FsspecStore:
+    """Return what zarr reads a group or an array from."""
+    if is_object(path):
+        return FsspecStore.from_url(str(path), storage_options=dict(path.storage_options), read_only=True)
+    return Path(path)
 
 
 def _check_whole_shard(target: zarr.Array[Any], name: str, y0: int, x0: int, array: NDArray[Any]) -> int:

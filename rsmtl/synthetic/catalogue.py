@@ -15,7 +15,7 @@ from rasterio.warp import transform as transform_points
 
 from rsmtl.errors import InputError
 from rsmtl.store.cog import write_cog
-from rsmtl.store.folder import disk_errors, replacing
+from rsmtl.store.place import disk_errors, replacing
 from rsmtl.synthetic.footprint import corners
 from rsmtl.synthetic.georeference import CRS, place
 from rsmtl.synthetic.landscape import Landscape

@@ -5,7 +5,7 @@ from pathlib import Path
 import yaml
 
 from rsmtl.errors import InputError
-from rsmtl.store.folder import disk_errors, replacing
+from rsmtl.store.place import disk_errors, replacing
 from rsmtl.training.config import TrainConfig, read_config
 
 CONFIG_NAME = "config.yaml"

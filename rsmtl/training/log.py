@@ -12,7 +12,7 @@ from tensorboardX import summary
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
-from rsmtl.store.folder import disk_errors
+from rsmtl.store.place import disk_errors
 from rsmtl.training.folder import BOARD_NAME, LOG_NAME
 
 Record = dict[str, Any]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from rsmtl.errors import InputError
-from rsmtl.store.folder import replacing
+from rsmtl.store.place import replacing
 
 _FORMAT = 1
 

@@ -24,14 +24,25 @@ def test_a_product_and_a_folder_of_products(call: Call, product: Path) -> None:
         assert "equal bit by bit" in ended.err
 
 
-def test_a_chunk_that_differs(call: Call, product: Path) -> None:
+def test_a_chunk_that_differs(call: Call, product: Path, scene: Path, model: Path) -> None:
     shard = next(path for path in (product / "product.zarr").rglob("*/segmentation/c/0/1/1"))
     shutil.copy(shard.parents[1] / "0" / "1", shard)
     ended = call("verify", product, "--chunks", 4)
     assert ended.status == 1
-    assert "what is stored of 'segmentation' in chunk (1, 1) is not what the model gives" in ended.err
+    assert (
+        "scene: the shard of 'segmentation' in chunk (1, 1) changed after the product was made (checksums differ), or went "
+        "missing, so its item.json was withdrawn: mend the product with `rsmtl predict --resume`"
+    ) in ended.err
     assert len(ended.err.splitlines()) == 1
     assert "differs" in ended.out
+    assert not (product / "item.json").exists()
+    assert (
+        call(
+            "predict", scene, "--model", model, "--out", product.parent, *SMALL, "--chunk", 2, "--resume"
+        ).status
+        == 0
+    )
+    assert call("verify", product, "--chunks", 4).status == 0
 
 
 def test_no_product(call: Call, tmp_path: Path) -> None:

@@ -248,14 +248,14 @@ def test_a_run_killed_while_it_removes_the_old_product_starts_anew(
     scene, model, tmp_path, monkeypatch
 ) -> None:
     product = write(scene, model, tmp_path, SETTINGS)
-    remove = store_folder._remove
+    remove = store_folder.remove
 
     def die_after_the_store(path: Path) -> None:
         remove(path)
         if path.name == "product.zarr":
             raise Interrupted
 
-    monkeypatch.setattr(store_folder, "_remove", die_after_the_store)
+    monkeypatch.setattr(store_folder, "remove", die_after_the_store)
     with pytest.raises(Interrupted):
         write(scene, model, tmp_path, SETTINGS, overwrite=True)
     monkeypatch.undo()
@@ -277,3 +277,37 @@ def test_a_late_job_of_an_interrupted_run_leaves_the_next_run_alone(scene, model
         finish_job(late, folder, chunk)
     write(scene, other, tmp_path, SETTINGS, resume=True)
     assert digest(folder) == expected
+
+
+@pytest.mark.parametrize(
+    ("workers", "where"),
+    [
+        (lambda: local_cluster(1), "on a worker, which was restarted"),
+        (lambda: threads(1), "in a thread, which"),
+    ],
+)
+def test_a_job_that_hangs_is_given_up(workers, where: str, tmp_path: Path) -> None:
+    scene = fakes.make_scene(fakes.numbered(40, 40))
+    settings = Settings(window=64, overlap=0)
+    with workers() as executor:
+        said = rf"chunk \(0, 0\) was still being worked on after 3 s {where}.*: a file or its server may hang"
+        with pytest.raises(RunError, match=said):
+            write(scene, fakes.hanging(), tmp_path, settings, executor=executor, job_limit_s=3)
+        again = write(scene, fakes.identity(), tmp_path, settings, executor=executor, overwrite=True)
+    assert again.windows_run == 1
+
+
+def test_the_same_run_at_the_same_time_is_refused_and_finds_the_product_afterwards(
+    scene, model, tmp_path
+) -> None:
+    refused: list[str] = []
+
+    def again(progress: Progress) -> None:
+        if not refused:
+            with pytest.raises(RunError, match="is at work on") as said:
+                write(scene, model, tmp_path, SETTINGS, resume=True)
+            refused.append(str(said.value))
+
+    write(scene, model, tmp_path, SETTINGS, on_progress=again)
+    assert f"process {os.getpid()} on" in refused[0]
+    assert write(scene, model, tmp_path, SETTINGS).reused

@@ -1,5 +1,6 @@
 """`verify` finds what is not what the model gives."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,11 @@ import pytest
 from rsmtl.config import Settings
 from rsmtl.engine.plan import plan
 from rsmtl.engine.product import Product, write
-from rsmtl.engine.verify import verify
+from rsmtl.engine.verify import verify, withdraw
 from rsmtl.errors import InputError
 from rsmtl.models.checkpoint import load_model
 from rsmtl.scene.open import open_scene
+from rsmtl.store.ledger import Ledger
 from rsmtl.store.output import Output
 from rsmtl.store.zarr import read_region, write_shard
 from tests import fakes
@@ -37,15 +39,75 @@ def test_one_wrong_pixel_is_found(product: Product, tmp_path: Path) -> None:
     row, col = np.argwhere(shard[0] != output.nodata)[0]
     shard[0, row, col] = (shard[0, row, col] + 1) % 6
     write_shard(product.folder, output, 192, 384, shard)
-    assert verify(product.folder, n_chunks=100).differing == (((1, 2), "segmentation"),)
-
-
-def test_a_torn_shard_is_a_finding(product: Product) -> None:
-    shard = next(p for p in (product.folder / "product.zarr").rglob("c/*/*/*") if p.is_file())
-    shard.write_bytes(shard.read_bytes()[:100])
     found = verify(product.folder, n_chunks=100)
-    assert len(found.differing) == 1
+    assert found.differing == found.torn == (((1, 2), "segmentation"),)
+
+
+def test_what_the_model_does_not_give_is_told_from_what_was_not_written(
+    product: Product, tmp_path: Path
+) -> None:
+    """A chunk that was written, checksum and all, by something else than this model."""
+    output = plan_outputs(tmp_path)[0]
+    shard = read_region(product.folder, output, slice(192, 384), slice(384, 576))
+    shard[shard != output.nodata] = 5
+    ledger = Ledger(product.folder)
+    record = ledger.done()[1, 2]
+    sha256 = {**record.sha256, "segmentation": write_shard(product.folder, output, 192, 384, shard)}
+    ledger.mark_done((1, 2), replace(record, sha256=sha256))
+    found = verify(product.folder, n_chunks=100)
+    assert found.differing == (((1, 2), "segmentation"),)
+    assert found.torn == found.damaged == ()
+    withdraw(found)
+    assert (product.folder / "item.json").exists()
+
+
+def tear(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 16
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("harm", [tear, flip, Path.unlink], ids=["torn", "bit flipped", "gone"])
+def test_a_damaged_shard_is_found_and_mended_by_resuming(product: Product, tmp_path: Path, harm) -> None:
+    shards = sorted((product.folder / "product.zarr").rglob("c/*/*/*"))
+    before = {path: path.read_bytes() for path in shards}
+    harm(shards[7])
+    found = verify(product.folder, n_chunks=1)
+    assert len(found.torn) == 1
     assert found.damaged == ()
+    withdraw(found)
+    assert not (product.folder / "item.json").exists()
+    again = resumed(tmp_path)
+    assert again.windows_run < product.windows_run
+    assert {path: path.read_bytes() for path in shards} == before
+    found = verify(product.folder, n_chunks=100)
+    assert found.torn == found.damaged == found.differing == ()
+
+
+@pytest.mark.parametrize("name", ["segmentation/zarr.json", "y/c/0", "spatial_ref/zarr.json", "zarr.json"])
+def test_damaged_metadata_are_found_and_mended_by_resuming(
+    product: Product, tmp_path: Path, name: str
+) -> None:
+    file = next(
+        path for path in (product.folder / "product.zarr").rglob(name.split("/")[-1]) if name in str(path)
+    )
+    before = file.read_bytes()
+    flip(file)
+    found = verify(product.folder, n_chunks=1)
+    assert found.damaged == (str(file.relative_to(product.folder)),)
+    withdraw(found)
+    resumed(tmp_path)
+    assert file.read_bytes() == before
+    assert verify(product.folder, n_chunks=1).damaged == ()
+
+
+def resumed(folder: Path) -> Product:
+    scene, model = open_scene(folder / "scene.tif"), load_model(folder / "random.safetensors")
+    return write(scene, model, folder / "out", Settings(window=128, overlap=32, chunk=2), resume=True)
 
 
 def test_a_cog_that_was_changed_or_removed_is_named(product: Product) -> None:

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rsmtl.errors import RunError, SceneError
-from rsmtl.store.folder import disk_errors, product_folder, remove_product, replacing, sweep, temporary
+from rsmtl.store.folder import product_folder, remove_product
+from rsmtl.store.place import disk_errors, replacing, sweep, temporary
 
 OUT = Path("/out")
 
@@ -122,7 +123,7 @@ def test_a_full_device_becomes_a_sentence() -> None:
 def test_a_file_size_limit_becomes_a_sentence_and_leaves_nothing(tmp_path: Path) -> None:
     """The limit ends the file in the middle of a write, as a full disk does; in a process of its own."""
     code = (
-        "import resource, signal, sys; from pathlib import Path; from rsmtl.store.folder import replacing\n"
+        "import resource, signal, sys; from pathlib import Path; from rsmtl.store.place import replacing\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         "with replacing(Path(sys.argv[1])) as part: part.write_bytes(bytes(10_000))"

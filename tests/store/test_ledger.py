@@ -16,6 +16,7 @@ FINGERPRINT = {
     "inputs": [{"href": "pan.tif", "size_bytes": 17}],
 }
 RECORD = ChunkRecord(
+    run=fingerprint_digest(FINGERPRINT),
     windows_run=9,
     windows_skipped=3,
     spans=(Span("host:1", 1.5e9, {"read": 0.5, "model": 2.25}), Span("host:2", 1.5e9, {"finish": 0.25})),
@@ -125,13 +126,28 @@ def test_files_of_others_are_neither_mixed_with_nor_removed(tmp_path: Path, over
     assert [p.name for p in tmp_path.iterdir()] == ["B02.tif"]
 
 
-def test_a_damaged_fingerprint_is_never_resumed(ledger: Ledger) -> None:
-    (ledger.folder / "ledger" / "fingerprint.json").write_text('{"model"')
-    with pytest.raises(
-        ResumeError, match="whose fingerprint is damaged, so that nothing can be said of it; add"
-    ):
-        ledger.open(FINGERPRINT, resume=True)
+def test_a_damaged_fingerprint_is_resumed_only_if_all_marks_are_of_the_run(ledger: Ledger) -> None:
+    fingerprint = ledger.folder / "ledger" / "fingerprint.json"
+    (ledger.folder / "product.zarr").mkdir()
+    ledger.mark_done((0, 0), RECORD)
+    fingerprint.write_text('{"model"')
+    ledger.open(FINGERPRINT, resume=True)
+    assert set(ledger.done()) == {(0, 0)}
+    fingerprint.write_text('{"model"')
+    for asked, resume in (({**FINGERPRINT, "seed": 1}, True), (FINGERPRINT, False)):
+        with pytest.raises(
+            ResumeError, match="whose fingerprint is damaged, so that nothing can be said of it; add"
+        ):
+            ledger.open(asked, resume=resume)
     ledger.open(FINGERPRINT, overwrite=True)
+    assert ledger.done() == {}
+
+
+def test_marks_of_another_run_do_not_count(ledger: Ledger) -> None:
+    ledger.mark_done((0, 0), RECORD)
+    assert set(Ledger(ledger.folder, RECORD.run).done()) == {(0, 0)}
+    assert Ledger(ledger.folder, "other").done() == {}
+    assert not Ledger(ledger.folder, "other").is_done((0, 0))
 
 
 def test_marks_without_a_fingerprint_belong_to_nobody(ledger: Ledger) -> None:

@@ -28,7 +28,7 @@ def test_software_names_what_can_change_a_product() -> None:
 
 
 def test_no_record_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"there is no product in .*: its run\.json cannot be read"):
+    with pytest.raises(InputError, match=r"there is no product in .*: it has no run\.json"):
         read_run(tmp_path)
 
 

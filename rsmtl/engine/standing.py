@@ -1,0 +1,52 @@
+"""Whether a scene's product stands already, found out without opening a raster: nightly runs find most of them so."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from rsmtl.config import Settings
+from rsmtl.engine.classical import ModelFinder
+from rsmtl.engine.plan import fingerprinted_software
+from rsmtl.errors import RsmtlError
+from rsmtl.scene.open import Assets, Source, opened_with, scene_id
+from rsmtl.scene.sources import source_file
+from rsmtl.store.folder import product_folder
+from rsmtl.store.item import finished
+from rsmtl.store.place import Place
+from rsmtl.store.provenance import Run, read_run
+
+
+def standing(
+    out: Place, source: Source, assets: Assets | None, find_model: ModelFinder, settings: Settings
+) -> tuple[Place, Run] | None:
+    """Return folder and record of the finished product of a source, if the same would be made again; else None.
+
+    What a product's fingerprint holds follows from what is compared here: the arguments that open the scene, its files
+    by size and time or etag, the model, the settings and the software. None says no more than that it is not certain:
+    `write` then decides.
+    """
+    try:
+        name = scene_id(source)
+        if name is None:
+            return None
+        folder = product_folder(out, name)
+        fingerprint = finished(folder)
+        if fingerprint is None:
+            return None
+        run = read_run(folder)
+    except RsmtlError:
+        return None
+    same = (
+        run.fingerprint == fingerprint
+        and run.opened_with == opened_with(source, assets)
+        and find_model.made(run.model_source, run.model_sha256)
+        and _same_settings(run.settings, settings)
+        and fingerprinted_software().items() <= run.software.items()
+        and all(one.model_dump() == asdict(source_file(one.href)) for one in run.sources)
+    )
+    return (folder, run) if same else None
+
+
+def _same_settings(then: Mapping[str, object], now: Settings) -> bool:
+    """Compare settings; a chunk that is not named is chosen from the scene, and so was the one then."""
+    asked = now.model_dump(mode="json")
+    return {**then, "chunk": asked["chunk"]} == asked if asked["chunk"] is None else then == asked
