@@ -1,4 +1,4 @@
-"""The command line: `rsmtl predict | plan | verify | evaluate | prepare | train | models | demo`.
+"""The command line: `rsmtl predict | plan | verify | evaluate | report | prepare | train | models | demo`.
 
 Modules here import little at their top, and what is heavy (torch, Dask, rasterio) where a command needs it: help
 must not wait for it.
@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from rsmtl import __version__
+from rsmtl.cli import page
 from rsmtl.cli.demo import demo
 from rsmtl.cli.evaluate import evaluate
 from rsmtl.cli.interrupt import end_in_bounded_time
@@ -34,7 +35,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-COMMANDS: tuple[Callable[..., int], ...] = (predict, plan, verify, evaluate, prepare, train, models, demo)
+COMMANDS: tuple[Callable[..., int], ...] = (
+    predict,
+    plan,
+    verify,
+    evaluate,
+    page.report,
+    prepare,
+    train,
+    models,
+    demo,
+)
 
 
 def _interruptible(command: Callable[..., int]) -> Callable[..., int]:

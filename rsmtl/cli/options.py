@@ -12,7 +12,9 @@ from pydantic.fields import FieldInfo
 
 from rsmtl.config import Settings
 from rsmtl.errors import InputError, explain
+from rsmtl.scene.search import Search
 
+WHICH = "Which scenes"
 RUNNING, SETTINGS = "Where and how it runs", "Settings, which decide every bit of the product"
 
 JsonOption = Annotated[
@@ -68,10 +70,66 @@ SchedulerOption = Annotated[
         show_default=False,
     ),
 ]
+LogOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Append what happens to each scene and chunk to a file, as lines of JSON.",
+        rich_help_panel=RUNNING,
+        show_default=False,
+    ),
+]
 OutOption = Annotated[
     Path,
     typer.Option(metavar="DIR", help="Folder that receives a folder for each scene.", show_default=False),
 ]
+
+
+_SEARCH: dict[str, tuple[Any, Any, str, str]] = {
+    "since": (str | None, None, "--since", "TIME"),
+    "until": (str | None, None, "--until", "TIME"),
+    "bbox": (str | None, None, "--bbox", "W,S,E,N"),
+    "max_cloud": (float | None, None, "--max-cloud", "PERCENT"),
+    "collections": (list[str], [], "--collection", "ID"),
+}
+"""Kind, default, option and placeholder for each field of `Search`."""
+
+
+def with_search(command: Callable[..., int]) -> Callable[..., int]:
+    """Give a command an option for every field of `Search` in the place of its parameter `search`."""
+    signature = inspect.signature(command, eval_str=True)
+    own = [parameter for name, parameter in signature.parameters.items() if name != "search"]
+    options = [_search_option(name) for name in _SEARCH]
+
+    @functools.wraps(command)
+    def with_options(**given: Any) -> int:  # typer passes every parameter of the signature by name
+        chosen = {name: given.pop(name) for name in _SEARCH}
+        return command(**given, search=_searched(chosen))
+
+    vars(with_options)["__signature__"] = signature.replace(parameters=[*own, *options])
+    return with_options
+
+
+def _search_option(name: str) -> inspect.Parameter:
+    kind, default, option, metavar = _SEARCH[name]
+    about = typer.Option(
+        option,
+        help=Search.model_fields[name].description,
+        metavar=metavar,
+        rich_help_panel=WHICH,
+        show_default=False,
+    )
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, about]
+    )
+
+
+def _searched(chosen: dict[str, Any]) -> Search:
+    box = chosen["bbox"]
+    try:
+        return Search.model_validate({**chosen, "bbox": None if box is None else box.split(",")})
+    except ValidationError as error:
+        raise InputError(f"the search is wrong: {explain(error)}") from error
 
 
 def with_settings(command: Callable[..., int]) -> Callable[..., int]:

@@ -1,5 +1,6 @@
 """`rsmtl plan`: what a run would do and cost, before anything runs."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -13,23 +14,35 @@ from rsmtl.cli.options import (
     SchedulerOption,
     SourcesArgument,
     WorkersOption,
+    with_search,
     with_settings,
 )
 from rsmtl.cli.report import Report, plain_table, printable
 from rsmtl.config import Settings
-from rsmtl.errors import PlanError
+from rsmtl.errors import PlanError, RsmtlError
+from rsmtl.scene.search import Search
 
 if TYPE_CHECKING:
+    from rsmtl.cli.scenes import Result
+    from rsmtl.engine.classical import ModelFinder
     from rsmtl.engine.cost import Cost
     from rsmtl.engine.executor import Executor
-    from rsmtl.scene.scene import Scene
+    from rsmtl.scene.open import Assets, SceneRef
+
+IN_FULL = 20
+"""Scenes that have a table each; those after them have a line."""
+
+BATCH = 32
+"""Scenes of one job at most."""
 
 
+@with_search
 @with_settings
 def plan(
     sources: SourcesArgument,
     model: ModelOption,
     settings: Settings,
+    search: Search,
     assets: AssetsOption = [],  # noqa: B006  # typer copies it
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
@@ -39,37 +52,80 @@ def plan(
 
     Figures are upper bounds: windows without a valid pixel are not run.
     """
-    from rsmtl.cli.scenes import for_each_scene
+    from rsmtl.cli.scenes import FAILED, refuse_namesake, with_scenes
+    from rsmtl.cli.sources import read_assets
     from rsmtl.engine.classical import model_finder
-    from rsmtl.engine.cost import check_fits, cost
+    from rsmtl.engine.cost import check_fits
     from rsmtl.engine.network import check_device
-    from rsmtl.engine.plan import plan as lay
 
-    report, find = Report("plan", as_json), model_finder(model)
+    report, taken, find = Report("plan", as_json), read_assets(assets), model_finder(model)
 
-    def project(scene: "Scene", executor: "Executor") -> dict[str, Any]:
-        projected, fits = cost(lay(scene, find(scene, settings, executor), settings)), True
-        try:
-            check_fits(projected, executor)
-            executor.submit(check_device, settings.device).result()
-        except PlanError as error:
-            report.fail(scene.id, error)
-            fits = False
-        report.show(_facts(scene.id, projected, settings, executor, fits))
-        report.show("")
-        return {
-            "result": "fits" if fits else "refused",
-            **asdict(projected),
-            "slot_bytes": executor.slot_bytes,
-        }
+    def project(refs: "Sequence[SceneRef]", executor: "Executor") -> "Iterator[Result]":
+        device, seen = executor.submit(check_device, settings.device), dict[str, "SceneRef"]()
+        costs = _costs(refs, taken, find, settings, executor)
+        for n, (ref, (name, found)) in enumerate(zip(refs, costs, strict=True)):
+            try:
+                if isinstance(found, RsmtlError):
+                    raise found
+                refuse_namesake(seen, name, ref)
+            except RsmtlError as error:
+                report.fail(name, error)
+                yield {"scene": name, "result": FAILED}
+                continue
+            fits, slot_bytes = True, executor.slot_bytes
+            try:
+                check_fits(found, executor)
+                device.result()
+            except PlanError as error:
+                report.fail(name, error)
+                fits = False
+            if n < IN_FULL:
+                report.show(_facts(name, found, settings, slot_bytes, fits))
+                report.show("")
+            else:
+                report.show(_line(name, found, fits))
+            yield {"scene": name, "result": _verdict(fits), **asdict(found), "slot_bytes": slot_bytes}
 
-    results = for_each_scene(sources, assets, workers, scheduler, settings.torch_threads, report, project)
+    results = with_scenes(sources, search, workers, scheduler, settings.torch_threads, report, project)
     if len(results) > 1:
         report.show(_total(results))
     return report.close(scenes=results)
 
 
-def _facts(scene: str, projected: "Cost", settings: Settings, executor: "Executor", fits: bool) -> Table:
+def _costs(
+    refs: "Sequence[SceneRef]",
+    assets: "Assets | None",
+    find: "ModelFinder",
+    settings: Settings,
+    executor: "Executor",
+) -> "Iterator[tuple[str, Cost | RsmtlError]]":
+    """Yield what each scene costs; of many scenes, batches are opened by the workers."""
+    from rsmtl.engine.cost import costs_of
+    from rsmtl.engine.executor import in_order
+
+    if len(refs) == 1:  # then the workers may be needed to fit a classical method to it
+        yield from costs_of(refs, assets, find, settings, executor)
+        return
+    shared, size = executor.share(find), max(1, min(BATCH, len(refs) // (4 * executor.n_slots)))
+    batches = ((refs[k : k + size], assets, shared, settings) for k in range(0, len(refs), size))
+    for costs in in_order(executor, costs_of, batches):
+        yield from costs
+
+
+def _verdict(fits: bool) -> str:
+    return "fits" if fits else "refused"
+
+
+def _line(scene: str, projected: "Cost", fits: bool) -> str:
+    from rsmtl.cli.units import size
+
+    return (
+        f"{printable(scene)}: {projected.n_windows:,} windows, {projected.n_chunks:,} chunks, "
+        f"{size(projected.read_bytes)} read, {size(projected.written_bytes)} written, {_verdict(fits)}"
+    )
+
+
+def _facts(scene: str, projected: "Cost", settings: Settings, slot_bytes: int, fits: bool) -> Table:
     from rsmtl.cli.units import pixels, size
 
     height, width = projected.height_px, projected.width_px
@@ -83,8 +139,8 @@ def _facts(scene: str, projected: "Cost", settings: Settings, executor: "Executo
         ("read", size(projected.read_bytes)),
         ("written", f"{size(projected.written_bytes)} before compression"),
         ("borders", f"{size(projected.border_bytes)} between chunks"),
-        ("memory", f"{size(projected.worker_bytes)} of the {size(executor.slot_bytes)} a worker has"),
-        ("verdict", Text("fits", style="green") if fits else Text("refused", style="red")),
+        ("memory", f"{size(projected.worker_bytes)} of the {size(slot_bytes)} a worker has"),
+        ("verdict", Text(_verdict(fits), style="green" if fits else "red")),
     ):
         table.add_row(what, figure)
     return table

@@ -1,6 +1,6 @@
 """`rsmtl predict`: scenes in, products out."""
 
-from pathlib import Path
+import logging
 from typing import Annotated
 
 import typer
@@ -9,25 +9,38 @@ from rsmtl.cli.options import (
     RUNNING,
     AssetsOption,
     JsonOption,
+    LogOption,
     ModelOption,
     SchedulerOption,
     SourcesArgument,
     WorkersOption,
+    with_search,
     with_settings,
 )
 from rsmtl.cli.report import Report
 from rsmtl.config import Settings
 from rsmtl.errors import InputError
+from rsmtl.logs import log_to, tell
+from rsmtl.scene.search import Search
+
+_LOG = logging.getLogger(__name__)
 
 
+@with_search
 @with_settings
 def predict(
     sources: SourcesArgument,
     model: ModelOption,
     out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Receives a folder for each scene.", show_default=False)
+        str,
+        typer.Option(
+            metavar="DIR|URL",
+            help="Receives a folder for each scene: a path, or a URL such as s3://bucket/prefix.",
+            show_default=False,
+        ),
     ],
     settings: Settings,
+    search: Search,
     assets: AssetsOption = [],  # noqa: B006  # typer copies it
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
@@ -40,6 +53,7 @@ def predict(
             "--overwrite", help="Remove products that stand, and start anew.", rich_help_panel=RUNNING
         ),
     ] = False,
+    log: LogOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Run a model over scenes, and leave a product for each: Zarr, COGs, quicklook, STAC item.
@@ -51,11 +65,16 @@ def predict(
     from rsmtl.cli.run import ProductRun
     from rsmtl.cli.scenes import for_each_scene
     from rsmtl.engine.classical import model_finder
+    from rsmtl.store.place import place
 
     if resume and overwrite:
         raise InputError("--resume keeps what is finished and --overwrite removes it: give one of them")
     report = Report("predict", as_json)
-    run = ProductRun(model_finder(model), out.absolute(), settings, report, resume, overwrite)
-    results = for_each_scene(sources, assets, workers, scheduler, settings.torch_threads, report, run)
-    run.show(results)
-    return report.close(scenes=results, out=str(run.out))
+    with log_to(log):
+        tell(_LOG, "run begun", model=model, out=out, resume=resume, overwrite=overwrite)
+        run = ProductRun(model_finder(model), place(out), settings, report, resume, overwrite)
+        results = for_each_scene(
+            sources, assets, search, workers, scheduler, settings.torch_threads, report, run
+        )
+        run.show(results)
+        return report.close(scenes=results, out=str(run.out))

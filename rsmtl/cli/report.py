@@ -1,6 +1,7 @@
 """What a command tells: tables and sentences for people, one JSON object for programs, an exit status for shells."""
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from rsmtl.errors import RsmtlError
+from rsmtl.logs import tell, tell_failed
+
+_LOG = logging.getLogger(__name__)
 
 INTERRUPTED = 130
 """What shells expect of a program that Ctrl-C has ended."""
@@ -49,6 +53,7 @@ class Report:
     def fail(self, subject: str, error: RsmtlError) -> None:
         """Print the one line that says what is wrong, and remember it."""
         self.failures.append(Failure(subject, error))
+        tell_failed(_LOG, subject, error)
         line = Text(f"{printable(subject)}: " if subject else "", style="bold red")
         line.append(one_line(error), style="not bold default")
         self.notes.print(line, soft_wrap=True)
@@ -62,6 +67,7 @@ class Report:
         """Print the JSON object if it was asked for, and return the exit status."""
         statuses = {failure.error.exit_status for failure in self.failures}
         status = next((s for s in _GRAVEST_FIRST if s in statuses), 0)
+        tell(_LOG, "run ended", command=self._command, exit_status=status, n_failed=len(self.failures))
         if self._as_json:
             errors = [
                 {"subject": f.subject, "type": type(f.error).__name__, "message": one_line(f.error)}

@@ -2,14 +2,14 @@
 
 from rsmtl.dispatch.executors import (
     ClusterExecutor,
-    ThreadExecutor,
     cluster_at,
     keep_freed_memory,
     local_cluster,
     said_plainly,
-    threads,
 )
 from rsmtl.dispatch.launch import Launch, launch
+from rsmtl.dispatch.limited import limited
+from rsmtl.dispatch.pool import ThreadExecutor, threads
 
 __all__ = [
     "ClusterExecutor",
@@ -18,6 +18,7 @@ __all__ = [
     "cluster_at",
     "keep_freed_memory",
     "launch",
+    "limited",
     "local_cluster",
     "said_plainly",
     "threads",

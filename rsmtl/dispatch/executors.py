@@ -1,4 +1,4 @@
-"""Where jobs run: threads of this process, or the workers of a Dask cluster.
+"""Jobs on the workers of a Dask cluster, one that stands or one of our own.
 
 A run's state is in its store, not here: a worker that dies takes
 with it nothing but the jobs it was running, and those are given to another.
@@ -8,43 +8,35 @@ import ctypes
 import logging
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError, Future
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
 from typing import Any
+from weakref import WeakKeyDictionary
 
-import psutil
-from distributed import Client, KilledWorker, LocalCluster, Worker, WorkerPlugin
+import dask
+from distributed import Client, KilledWorker, LocalCluster, Scheduler, Worker, WorkerPlugin
+from distributed import Future as DaskFuture
 from distributed.comm import CommClosedError
 
-from rsmtl.engine.executor import Executor
+from rsmtl.dispatch.connect import connect
+from rsmtl.dispatch.lost import lost_workers_told
+from rsmtl.dispatch.metrics import observe
 from rsmtl.errors import InputError, RsmtlError, RunError
 
 INFERENCE, TRAINING = "inference", "training"
 """Resources that workers may offer, so that the two share a cluster: `dask worker --resources "training=1"`."""
 
-
-class ThreadExecutor:
-    """Runs jobs in threads of this process; torch lets go of the interpreter while it computes."""
-
-    def __init__(self, pool: ThreadPoolExecutor, n_slots: int) -> None:
-        self._pool = pool
-        self.n_slots = n_slots
-
-    @property
-    def slot_bytes(self) -> int:
-        """A share of what the machine has free."""
-        return int(psutil.virtual_memory().available // self.n_slots)
-
-    def share(self, value: Any) -> Any:
-        """Return the value itself: threads share memory."""
-        return value
-
-    def submit(self, function: Callable[..., Any], *args: Any) -> "Future[Any]":
-        """Start a job."""
-        return self._pool.submit(function, *args)
+_PATIENCE = "1 day"
+"""Before a cluster of our own gives up a worker that is away. By itself it looks 15 s after one was lost: where that is
+lost again just then, or takes so long to start, it would end the nanny, and the cluster have a worker less for good."""
+_RESTART_S = 30.0
+"""How long ending a worker may take; one that hangs is killed after four seconds."""
 
 
 class ClusterExecutor:
@@ -60,6 +52,7 @@ class ClusterExecutor:
             (w["memory_limit"] or sys.maxsize) // w["nthreads"] for w in workers
         ]  # 0: a worker without a limit
         self._slot_bytes = min(limits)
+        self._keys: WeakKeyDictionary[Future[Any], str] = WeakKeyDictionary()
 
     @property
     def slot_bytes(self) -> int:
@@ -73,11 +66,45 @@ class ClusterExecutor:
 
     def share(self, value: Any) -> Any:
         """Put a value on the cluster as the result of a task, which the scheduler can run again if its worker dies."""
-        return self.client.submit(_itself, value, pure=False)
+        return self.client.submit(_itself, _Unseen(value), pure=False)
 
     def submit(self, function: Callable[..., Any], *args: Any) -> "Future[Any]":
         """Start a job."""
-        return self._pool.submit(_Job(function), *args)  # type: ignore[no-any-return]
+        key = f"{function.__name__}-{uuid.uuid4()}"
+        future = self._pool.submit(_Job(function), *map(_unseen, args), key=key)
+        self._keys[future] = key
+        return future  # type: ignore[no-any-return]
+
+    def overdue(self, futures: Iterable["Future[Any]"], limit_s: float) -> list["Future[Any]"]:
+        """Return those whose jobs have been running for longer than a limit, or are on a worker that is silent so long.
+
+        The scheduler knows it from the workers' heartbeats; one that a job keeps from answering has none.
+        """
+        keys = {future: self._keys[future] for future in futures}
+        seconds = self.client.run_on_scheduler(_seconds_on_workers, list(keys.values()))
+        return [future for future, key in keys.items() if seconds.get(key, 0.0) > limit_s]
+
+    def abandon(self, futures: Iterable["Future[Any]"]) -> str:
+        """Give up jobs that hang: the workers that have them are restarted, as nothing else ends what they are at.
+
+        What else they had is run again. A worker without a nanny is sent away, and whoever looks after it must start
+        another.
+        """
+        futures = list(futures)
+        workers = self.client.run_on_scheduler(_workers_with, [self._keys[future] for future in futures])
+        for future in futures:
+            future.cancel()
+        became = self.client.sync(
+            self.client.scheduler.restart_workers,
+            workers=workers,
+            timeout=_RESTART_S,
+            wait_for_workers=False,
+            on_error="return",
+            stimulus_id=f"rsmtl-abandon-{uuid.uuid4()}",
+        )
+        if "removed" in became.values():
+            return "on a worker, which has no nanny to restart it and was sent away"
+        return "on a worker, which was restarted"
 
 
 @dataclass(frozen=True)
@@ -92,11 +119,27 @@ class _Job:
         return self.function.__name__
 
     def __call__(self, *args: Any) -> Any:
+        start = time.perf_counter()
         try:
-            return self.function(*args)
-        except RsmtlError as error:
-            error.__cause__ = error.__context__ = None
+            result = self.function(*(arg.value if isinstance(arg, _Unseen) else arg for arg in args))
+        except Exception as error:
+            observe(self.__name__, time.perf_counter() - start, failed=True)
+            if isinstance(error, RsmtlError):
+                error.__cause__ = error.__context__ = None
             raise
+        observe(self.__name__, time.perf_counter() - start, result)
+        return result
+
+
+@dataclass(frozen=True)
+class _Unseen:
+    """An argument that workers do not write into their logs when a job fails: URLs may have secrets in them."""
+
+    value: Any = field(repr=False)
+
+
+def _unseen(arg: Any) -> Any:
+    return arg if isinstance(arg, DaskFuture) else _Unseen(arg)
 
 
 class _KeepFreedMemory(WorkerPlugin):  # type: ignore[misc]
@@ -132,39 +175,53 @@ def offered(client: Client, resource: str) -> dict[str, float] | None:
     return {resource: 1} if any(resource in worker["resources"] for worker in workers) else None
 
 
-def _itself(value: Any) -> Any:
-    return value
+def _itself(hidden: _Unseen) -> Any:
+    return hidden.value
 
 
-@contextmanager
-def threads(n_threads: int) -> Iterator[Executor]:
-    """Run jobs in `n_threads` threads of this process while the block lasts; an error does not wait for them."""
-    pool = ThreadPoolExecutor(n_threads, thread_name_prefix="rsmtl")
-    try:
-        yield ThreadExecutor(pool, n_threads)
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
-    pool.shutdown()
+def _seconds_on_workers(keys: list[str], dask_scheduler: Scheduler) -> dict[str, float]:
+    """How long each job has been running at least, by the last heartbeat of its worker and the time since."""
+    now, seconds = time.time(), {}
+    for key in keys:
+        task = dask_scheduler.tasks.get(key)
+        if task is not None and (worker := task.processing_on) is not None:
+            seconds[key] = worker.executing.get(task, 0.0) + now - worker.last_seen
+    return seconds
+
+
+def _workers_with(keys: list[str], dask_scheduler: Scheduler) -> list[str]:
+    tasks = (dask_scheduler.tasks.get(key) for key in keys)
+    return sorted({task.processing_on.address for task in tasks if task and task.processing_on})
 
 
 @contextmanager
 def local_cluster(n_workers: int) -> Iterator[ClusterExecutor]:
     """Start worker processes on this machine, one thread each, and end them with the block.
 
-    Their logs are silent: a job's error reaches the caller of `submit`.
+    Only this process and its workers can talk to each other: they have certificates of their own, as anybody who
+    reaches a scheduler or a worker can run code there, and the address of this machine is open to all its users. For
+    the same reason workers spill to a folder of their own. Their logs are silent: a job's error reaches the caller of
+    `submit`.
     """
     with ExitStack() as stack:
+        private = stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="rsmtl-workers-", ignore_cleanup_errors=True)
+        )
+        stack.enter_context(dask.config.set({"distributed.deploy.lost-worker-timeout": _PATIENCE}))
         with _interrupts_held_back():
             cluster = LocalCluster(
                 n_workers=n_workers,
                 threads_per_worker=1,
                 processes=True,
+                host="127.0.0.1",
+                security=True,
+                local_directory=private,
                 dashboard_address="127.0.0.1:0",
                 silence_logs=logging.CRITICAL,
             )
             client = stack.enter_context(Client(stack.enter_context(cluster)))
         stack.enter_context(said_plainly())
+        stack.enter_context(lost_workers_told(client))
         yield ClusterExecutor(client)
 
 
@@ -189,15 +246,9 @@ def cluster_at(address: str) -> Iterator[ClusterExecutor]:
     Raises
     ------
     InputError
-        If no scheduler answers at the address, or it has no workers.
+        If there is no way to a scheduler at the address (see `connect`), or it has no workers.
     """
-    try:
-        client = Client(address, timeout="10s")
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"no Dask scheduler answers at {address!r}: start one, or mend the address"
-        ) from error
-    with client, said_plainly():
+    with connect(address) as client, said_plainly(), lost_workers_told(client):
         if not client.scheduler_info(n_workers=-1)["workers"]:
             raise InputError(
                 f"the scheduler at {address!r} has no workers: start some with `dask worker {address}`"

@@ -1,9 +1,12 @@
 """`rsmtl plan`: figures before anything runs, and a refusal of what does not fit."""
 
+from importlib import import_module
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import SMALL, Call, assert_refused
-from tests.scene.rasters import image, write_raster
+from tests.scene.rasters import asset, image, write_catalog, write_item, write_raster
 
 
 def test_figures_by_hand(call: Call, scene: Path, model: Path, tmp_path: Path) -> None:
@@ -57,3 +60,40 @@ def test_the_memory_of_the_workers_that_would_run(call: Call, scene: Path, model
         for n in (1, 2)
     )
     assert 0.4 < shared / alone < 0.6
+
+
+def test_of_many_scenes_those_after_the_first_have_a_line(
+    call: Call, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        import_module("rsmtl.cli.plan"), "IN_FULL", 1
+    )  # the package has a function of that name
+    write_raster(tmp_path / "a.tif", image(3, 64, 64))
+    for k in range(3):
+        write_item(tmp_path, {"a": asset("a.tif")}, f"s-{k}")
+    (tmp_path / "ugly.json").write_text("{")
+    catalogue = write_catalog(tmp_path, ("s-0.json", "ugly.json", "s-1.json", "s-1.json", "s-2.json"))
+    ended = call("plan", catalogue, "--model", model, *SMALL)
+    lines = [" ".join(line.split()) for line in ended.out.splitlines()]
+    assert "verdict fits" in lines
+    assert lines[-3:] == [
+        "s-1: 1 windows, 4 chunks, 37.50 kiB read, 28.00 kiB written, fits",
+        "s-2: 1 windows, 4 chunks, 37.50 kiB read, 28.00 kiB written, fits",
+        "5 scenes: 3 windows, 112.50 kiB read, 84.00 kiB written",
+    ]
+    assert ["ugly" in ended.err, "has the same id as" in ended.err, ended.status] == [True, True, 2]
+
+
+def test_worker_processes_plan_the_same(call: Call, model: Path, tmp_path: Path) -> None:
+    write_raster(tmp_path / "a.tif", image(3, 64, 64))
+    for k in range(3):
+        write_item(tmp_path, {"a": asset("a.tif")}, f"s-{k}")
+    (tmp_path / "ugly.json").write_text("{")
+    catalogue = write_catalog(tmp_path, ("s-0.json", "s-1.json", "ugly.json", "s-2.json"))
+    common = ("plan", catalogue, "--model", model, *SMALL, "--json")
+    here, there = call(*common).json, call(*common, "--workers", 1).json
+    for found in (*here["scenes"], *there["scenes"]):  # how much memory there is, is of the process
+        found.pop("worker_bytes", None), found.pop("slot_bytes", None)
+    assert here["scenes"] == there["scenes"]
+    assert here["errors"] == there["errors"]
+    assert [found["result"] for found in here["scenes"]] == ["fits", "fits", "failed", "fits"]
