@@ -6,11 +6,16 @@ A message says what was expected, what came, and what to do. The command line pr
 
 from pydantic import ValidationError
 
+from rsmtl.redaction import redacted
+
 
 class RsmtlError(Exception):
-    """Base of all errors that a user can cause."""
+    """Base of all errors that a user can cause; secrets in URLs are left out of its message."""
 
     exit_status = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(redacted(message))
 
 
 class InputError(RsmtlError):

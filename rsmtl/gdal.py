@@ -12,6 +12,8 @@ _OPTIONS: dict[str, Any] = {
     "GDAL_CACHEMAX": BLOCK_CACHE_BYTES,
     "GDAL_HTTP_CONNECTTIMEOUT": 10,
     "GDAL_HTTP_TIMEOUT": 60,
+    "GDAL_HTTP_LOW_SPEED_TIME": 20,  # of silence, which no retry follows
+    "GDAL_HTTP_LOW_SPEED_LIMIT": 1,
     "GDAL_HTTP_MAX_RETRY": 3,
     "GDAL_HTTP_RETRY_DELAY": 0.5,
 }

@@ -33,6 +33,17 @@ def real_data() -> Path:
     return folder
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what became of each awkward input; here, as the process that reports may have collected no test."""
+    from tests.awkward import table
+
+    reports = (report for found in terminalreporter.stats.values() for report in found)
+    shown = table.lines([report for report in reports if isinstance(report, pytest.TestReport)])
+    if shown:
+        terminalreporter.section(table.TITLE)
+        terminalreporter.write("\n".join(shown) + "\n")
+
+
 @pytest.fixture(autouse=True)
 def _signals_as_they_were() -> Iterator[None]:
     """A test that leaves a handler or a blocked signal behind would make another one fail."""

@@ -9,8 +9,8 @@ from rich.table import Column
 from rich.text import Text
 
 from rsmtl.cli.report import printable
-from rsmtl.cli.units import duration, px_rate
 from rsmtl.engine.drain import Progress as SceneProgress
+from rsmtl.units import duration, px_rate
 
 
 class SceneBar:

@@ -23,19 +23,18 @@ def demo(
     """
     from rsmtl import demo as material
     from rsmtl.cli.run import ProductRun
-    from rsmtl.cli.scenes import for_each_scene
+    from rsmtl.cli.scenes import with_scenes
     from rsmtl.engine.classical import model_finder
+    from rsmtl.request import Request
     from rsmtl.scene.search import Search
 
     report, out, settings = Report("demo", as_json), out.absolute(), Settings()
     with report.notes.status("generating scenes"):
         catalogue = material.make_catalogue(out / "catalogue")
     products = out / "products"
-    run = ProductRun(model_finder(material.MODEL), products, settings, report, resume=True)
-    assets = [",".join(material.ASSETS)]
-    results = for_each_scene(
-        [str(catalogue)], assets, Search(), workers, None, settings.torch_threads, report, run
-    )
+    request = Request(model_finder(material.MODEL), products, settings, list(material.ASSETS), resume=True)
+    run = ProductRun(request, report)
+    results = with_scenes([str(catalogue)], Search(), workers, None, settings.torch_threads, report, run)
     run.show(results)
     if report.failures:
         return report.close(scenes=results)

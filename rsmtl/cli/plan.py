@@ -52,22 +52,23 @@ def plan(
 
     Figures are upper bounds: windows without a valid pixel are not run.
     """
-    from rsmtl.cli.scenes import FAILED, refuse_namesake, with_scenes
+    from rsmtl.cli.scenes import FAILED, with_scenes
     from rsmtl.cli.sources import read_assets
     from rsmtl.engine.classical import model_finder
     from rsmtl.engine.cost import check_fits
     from rsmtl.engine.network import check_device
+    from rsmtl.request import take_id
 
     report, taken, find = Report("plan", as_json), read_assets(assets), model_finder(model)
 
     def project(refs: "Sequence[SceneRef]", executor: "Executor") -> "Iterator[Result]":
-        device, seen = executor.submit(check_device, settings.device), dict[str, "SceneRef"]()
+        device, seen = executor.submit(check_device, settings.device), dict[str, Any]()
         costs = _costs(refs, taken, find, settings, executor)
         for n, (ref, (name, found)) in enumerate(zip(refs, costs, strict=True)):
             try:
                 if isinstance(found, RsmtlError):
                     raise found
-                refuse_namesake(seen, name, ref)
+                take_id(seen, name, ref)
             except RsmtlError as error:
                 report.fail(name, error)
                 yield {"scene": name, "result": FAILED}
@@ -117,7 +118,7 @@ def _verdict(fits: bool) -> str:
 
 
 def _line(scene: str, projected: "Cost", fits: bool) -> str:
-    from rsmtl.cli.units import size
+    from rsmtl.units import size
 
     return (
         f"{printable(scene)}: {projected.n_windows:,} windows, {projected.n_chunks:,} chunks, "
@@ -126,7 +127,7 @@ def _line(scene: str, projected: "Cost", fits: bool) -> str:
 
 
 def _facts(scene: str, projected: "Cost", settings: Settings, slot_bytes: int, fits: bool) -> Table:
-    from rsmtl.cli.units import pixels, size
+    from rsmtl.units import pixels, size
 
     height, width = projected.height_px, projected.width_px
     table = plain_table("", "", title=printable(scene))
@@ -147,7 +148,7 @@ def _facts(scene: str, projected: "Cost", settings: Settings, slot_bytes: int, f
 
 
 def _total(results: list[dict[str, Any]]) -> str:
-    from rsmtl.cli.units import size
+    from rsmtl.units import size
 
     planned = [found for found in results if "n_windows" in found]
     windows = sum(found["n_windows"] for found in planned)

@@ -53,6 +53,15 @@ def predict(
             "--overwrite", help="Remove products that stand, and start anew.", rich_help_panel=RUNNING
         ),
     ] = False,
+    job_limit: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            min=0,
+            help="A job on a chunk that runs for longer hangs, and is given up with its worker.",
+            rich_help_panel=RUNNING,
+        ),
+    ] = 3600.0,
     log: LogOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -63,8 +72,10 @@ def predict(
     Exit status: 0 all is well, 1 a run failed, 2 input or options are wrong.
     """
     from rsmtl.cli.run import ProductRun
-    from rsmtl.cli.scenes import for_each_scene
+    from rsmtl.cli.scenes import with_scenes
+    from rsmtl.cli.sources import read_assets
     from rsmtl.engine.classical import model_finder
+    from rsmtl.request import Request
     from rsmtl.store.place import place
 
     if resume and overwrite:
@@ -72,9 +83,10 @@ def predict(
     report = Report("predict", as_json)
     with log_to(log):
         tell(_LOG, "run begun", model=model, out=out, resume=resume, overwrite=overwrite)
-        run = ProductRun(model_finder(model), place(out), settings, report, resume, overwrite)
-        results = for_each_scene(
-            sources, assets, search, workers, scheduler, settings.torch_threads, report, run
+        request = Request(
+            model_finder(model), place(out), settings, read_assets(assets), resume, overwrite, job_limit
         )
+        run = ProductRun(request, report)
+        results = with_scenes(sources, search, workers, scheduler, settings.torch_threads, report, run)
         run.show(results)
-        return report.close(scenes=results, out=str(run.out))
+        return report.close(scenes=results, out=str(request.out))

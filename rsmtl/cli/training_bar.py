@@ -7,7 +7,7 @@ from typing import Any, Self
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from rsmtl.cli.report import Report
-from rsmtl.cli.units import duration
+from rsmtl.units import duration
 
 
 class TrainingBar:

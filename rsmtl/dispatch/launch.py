@@ -286,8 +286,13 @@ _BEGUN: set[str] = set()
 def _open_store(run_id: str, host: str) -> int:
     import torch.distributed as dist
 
-    store = _STORES[run_id] = dist.TCPStore(host, 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
-    return int(store.port)
+    family = socket.getaddrinfo(host, 0)[0][0]
+    listener = socket.create_server((host, 0), family=family)  # by itself it listens on every interface
+    port = int(listener.getsockname()[1])
+    _STORES[run_id] = dist.TCPStore(  # type: ignore[attr-defined]
+        host, port, is_master=True, wait_for_workers=False, master_listen_fd=listener.detach()
+    )
+    return port
 
 
 def _close_store(run_id: str) -> None:

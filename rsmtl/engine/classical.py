@@ -41,6 +41,7 @@ METHODS = {
 }
 """The classical methods by name."""
 
+
 @dataclass(frozen=True, eq=False)
 class ModelFinder:
     """Gives the model for a scene: fitted to it for a classical method, else the one that was trained."""

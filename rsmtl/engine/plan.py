@@ -35,6 +35,9 @@ FINE_SAMPLE_PX = 1024
 CHUNK_BYTES = 256 * 2**20
 """What the arrays of one chunk job may take where the chunk is chosen automatically."""
 
+MAX_CHUNKS = 2_000_000
+"""A thousand times those of the largest scenes that satellites deliver."""
+
 CHUNKS_AT_LEAST = 16
 """A scene is cut into about this many chunks at least, so that a handful of workers share even a small one."""
 
@@ -133,6 +136,8 @@ def plan(
     lattice = Lattice(height, width, settings.window, settings.overlap)
     outputs = outputs_of(spec, aligned, settings)
     strides = settings.chunk or default_chunk or choose_chunk(lattice, spec, outputs)
+    laid = Lattice(height, width, settings.window, settings.overlap, strides)
+    _check_number(laid)
     radiometry = {i.name: i.radiometry for i in spec.inputs}
     if measure:
         radiometry = {i.name: _fit(i, aligned.inputs[i.name], settings) for i in spec.inputs}
@@ -141,7 +146,7 @@ def plan(
         scene=aligned,
         model=model,
         settings=settings.model_copy(update={"chunk": strides}),
-        lattice=Lattice(height, width, settings.window, settings.overlap, strides),
+        lattice=laid,
         radiometry=radiometry,
         outputs=outputs,
         delivered_scales={i.name: _delivered_scale(scene, i.name, spec.reference) for i in spec.inputs},
@@ -167,6 +172,16 @@ def check_sizes(spec: ModelSpec, settings: Settings) -> None:
         raise PlanError(
             f"the overlap must be at least {ceil(needed)} px, since a margin of {spec.margin} px of every window of "
             f"{spec.system!r} does not count, got {settings.overlap} px: make the overlap larger"
+        )
+
+
+def _check_number(lattice: Lattice) -> None:
+    """Refuse a layout whose chunks alone would fill the memory of whoever hands them out."""
+    n_chunks = lattice.y.n_chunks * lattice.x.n_chunks
+    if n_chunks > MAX_CHUNKS:
+        raise PlanError(
+            f"the scene has {n_chunks:,} chunks of {lattice.y.chunk_px} px, at most {MAX_CHUNKS:,} are taken: use a "
+            "larger chunk or window"
         )
 
 

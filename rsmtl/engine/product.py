@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import prod
 from pathlib import Path
 
 from upath import UPath
@@ -23,8 +24,8 @@ from rsmtl.store.folder import product_folder
 from rsmtl.store.item import finished
 from rsmtl.store.ledger import Ledger
 from rsmtl.store.place import Place, place
+from rsmtl.store.provenance import Run, read_run
 from rsmtl.store.symlinks import refuse_symlinks
-from rsmtl.store.provenance import read_run
 from rsmtl.store.zarr import create_store
 
 
@@ -32,6 +33,8 @@ from rsmtl.store.zarr import create_store
 class Product:
     """What `write` leaves, and what it took."""
 
+    scene: str
+    """Its id."""
     folder: Place
     reused: bool
     """True if the very product stood already and nothing was run."""
@@ -39,6 +42,8 @@ class Product:
     """By this call; a resumed run does not count what the interrupted one ran."""
     n_windows: int
     """Run over the product's whole life: the windows of the lattice with a valid pixel."""
+    n_px: int
+    """Of the reference grid."""
     seconds: float
 
 
@@ -90,12 +95,12 @@ def write(
     check_fits(cost(made), executor)
     folder = product_folder(place(out), scene.id)
     if finished(folder) == made.run and not overwrite:
-        return _summary(folder, True, 0, clock)
+        return stood(folder, read_run(folder), time.perf_counter() - clock)
     refuse_symlinks(folder)
     executor.submit(check_device, made.settings.device).result()
     with claimed(folder) as check_claim:
         if finished(folder) == made.run and not overwrite:  # by whoever had the claim until now
-            return _summary(folder, True, 0, clock)
+            return stood(folder, read_run(folder), time.perf_counter() - clock)
         Ledger(folder).open(made.fingerprint, resume=resume, overwrite=overwrite)
         create_store(folder, made.outputs, made.geobox, made.lattice.y.chunk_px)
 
@@ -106,10 +111,16 @@ def write(
         progress = drain(made, folder, executor, report, job_limit_s=job_limit_s)
         publish(made, folder, executor, started)
         Ledger(folder).close()
-    return _summary(folder, False, progress.windows_run, clock)
+    return _made(folder, progress.windows_run, time.perf_counter() - clock)
 
 
-def _summary(folder: Place, reused: bool, windows_run: int, clock: float) -> Product:
-    run, seconds = read_run(folder), time.perf_counter() - clock
-    tell_product(run.scene_id, reused, windows_run, seconds)
-    return Product(folder, reused, windows_run, run.windows_run, seconds)
+def stood(folder: Place, run: Run, seconds: float) -> Product:
+    """Return a product that was found finished, by its record."""
+    tell_product(run.scene_id, True, 0, seconds)
+    return Product(run.scene_id, folder, True, 0, run.windows_run, prod(run.shape_px), seconds)
+
+
+def _made(folder: Place, windows_run: int, seconds: float) -> Product:
+    run = read_run(folder)
+    tell_product(run.scene_id, False, windows_run, seconds)
+    return Product(run.scene_id, folder, False, windows_run, run.windows_run, prod(run.shape_px), seconds)

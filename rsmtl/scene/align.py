@@ -12,6 +12,7 @@ from rsmtl.errors import SceneError
 from rsmtl.models.spec import InputSpec, ModelSpec
 from rsmtl.scene.grid import crs_name, same_grid
 from rsmtl.scene.lazy import lazy_bands
+from rsmtl.scene.listed import listed
 from rsmtl.scene.resample import ResampledReader, Resampling
 from rsmtl.scene.scene import Scene, SceneInput
 from rsmtl.scene.stack import join
@@ -38,7 +39,7 @@ def align(scene: Scene, spec: ModelSpec, resampling: Resampling = "bilinear") ->
     chosen = _choose(scene, spec)
     for wanted in spec.inputs:
         _check_bands(scene, wanted, chosen[wanted.name])
-    whole = {name: _gather(found, resampling) for name, found in chosen.items()}
+    whole = {name: _gather(scene, found, resampling) for name, found in chosen.items()}
     reference = whole[spec.reference].geobox
     inputs = {
         i.name: _onto(scene, whole[i.name], i, reference, spec.reference, resampling) for i in spec.inputs
@@ -75,16 +76,16 @@ def _choose(scene: Scene, spec: ModelSpec) -> dict[str, SceneInput]:
 
 
 def _offer(inputs: Mapping[str, SceneInput]) -> str:
-    return ", ".join(_described(i.name, len(i.bands), ()) for i in inputs.values()) or "nothing"
+    return listed(_described(i.name, len(i.bands), ()) for i in inputs.values())
 
 
 def _described(name: str, n: int, bands: tuple[str, ...]) -> str:
-    listed = f": {', '.join(bands)}" if bands else ""
-    return f"{name!r} ({n} band{'s' if n != 1 else ''}{listed})"
+    names = f": {listed(bands)}" if bands else ""
+    return f"{name!r} ({n} band{'s' if n != 1 else ''}{names})"
 
 
 def _check_bands(scene: Scene, wanted: InputSpec, found: SceneInput) -> None:
-    takes, gives = (", ".join(bands) for bands in (wanted.bands, found.bands))
+    takes, gives = listed(wanted.bands) if wanted.bands else "", listed(found.bands)
     if len(found.bands) != wanted.channels:
         raise SceneError(
             f"the model's input {wanted.name!r} takes {wanted.channels} band{'s' if wanted.channels != 1 else ''}"
@@ -101,10 +102,16 @@ def _check_bands(scene: Scene, wanted: InputSpec, found: SceneInput) -> None:
         )
 
 
-def _gather(found: SceneInput, resampling: Resampling) -> SceneInput:
+def _gather(scene: Scene, found: SceneInput, resampling: Resampling) -> SceneInput:
     """Bring the bands of one input onto its finest grid."""
     if not found.parts:
         return found
+    for part in found.parts:
+        if not ResampledReader(part, found.geobox, resampling).overlaps:
+            raise SceneError(
+                f"bands {listed(part.bands)} of input {found.name!r} of scene {scene.id!r} do not overlap its other "
+                "bands: give bands of the same ground"
+            )
     parts = [
         part if same_grid(part.geobox, found.geobox) else _resampled(part, found.geobox, resampling)
         for part in found.parts

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import rasterio
 import rioxarray  # noqa: F401  # gives arrays their `.rio`
 import xarray as xr
 from numpy.typing import NDArray
@@ -14,7 +15,10 @@ from rioxarray.exceptions import RioXarrayError
 from rsmtl.errors import SceneError
 from rsmtl.scene.grid import SHEAR_PX, checked_grid, north_up
 from rsmtl.scene.lazy import lazy_bands
-from rsmtl.scene.physical import to_physical
+from rsmtl.scene.limits import check_bands, check_size
+from rsmtl.scene.listed import listed
+from rsmtl.scene.physical import check_scaling, to_physical
+from rsmtl.scene.reason import reason
 from rsmtl.scene.scene import Scene, SceneInput, SourceFile, Storage
 
 
@@ -25,7 +29,7 @@ class ArrayReader:
     array: xr.DataArray
     """Any order of dimensions; backed by memory, a file or Dask."""
     dims: tuple[str, str, str]
-    """What the array calls its dimensions `(band, y, x)`."""
+    """What the array calls its dimensions `(band, y, x)`; it has no first one if it has one band only."""
     nodata: tuple[float | None, ...]
     scale: tuple[float, ...]
     offset: tuple[float, ...]
@@ -33,13 +37,14 @@ class ArrayReader:
     @property
     def shape(self) -> tuple[int, int, int]:
         """`(bands, H, W)`."""
-        band, y, x = (self.array.sizes[dim] for dim in self.dims)
+        band, y, x = (self.array.sizes.get(dim, 1) for dim in self.dims)
         return band, y, x
 
     def read(self, y: slice, x: slice) -> NDArray[np.float32]:
         """Return `(bands, h, w)` float32 physical values, NaN where invalid."""
         region = self.array.isel({self.dims[1]: y, self.dims[2]: x}).compute(scheduler="synchronous")
-        return to_physical(region.transpose(*self.dims).values, self.nodata, self.scale, self.offset)
+        values = region.transpose(*self.dims, missing_dims="ignore").values
+        return to_physical(values if values.ndim == 3 else values[None], self.nodata, self.scale, self.offset)
 
 
 def scene_from_arrays(
@@ -78,8 +83,10 @@ def input_from_array(
         raise SceneError(f"{what} holds {array.dtype} values: give integers or real numbers")
     array, dims = _with_bands(what, array)
     geobox = _grid(what, array, dims)
-    bands = _names(array, dims[0])
-    n = len(bands)
+    n = array.sizes.get(dims[0], 1)
+    check_bands(what, n)
+    bands, storage = _names(array, dims[0], n), _storage(array, n)
+    check_scaling(what, *(per_band(numbers, n) for numbers in (storage.scale, storage.offset)))
     reader = ArrayReader(  # what xarray has decoded is in `encoding`; what is left to do is in `attrs`
         array=array.drop_vars(array.coords).drop_attrs(),
         dims=dims,
@@ -88,9 +95,7 @@ def input_from_array(
         offset=per_band(_numbers(array.attrs.get("add_offset"), 0.0, n), n),
     )
     data, geobox = north_up(lazy_bands(reader, bands), geobox)
-    return SceneInput(
-        name=name, data=data, geobox=geobox, storage=_storage(array, n), bands=bands, sources=sources
-    )
+    return SceneInput(name=name, data=data, geobox=geobox, storage=storage, bands=bands, sources=sources)
 
 
 def per_band(values: Sequence[float], n: int) -> tuple[float, ...]:
@@ -99,14 +104,17 @@ def per_band(values: Sequence[float], n: int) -> tuple[float, ...]:
 
 
 def _with_bands(what: str, array: xr.DataArray) -> tuple[xr.DataArray, tuple[str, str, str]]:
-    """Bring the array to three dimensions and say what they are called."""
+    """Leave bands, y and x, or y and x alone, and say what they are called.
+
+    A dimension for a single band is not added: xarray would read the whole array to do so.
+    """
     if {"lat", "lon"} <= set(array.dims):  # rioxarray knows them by their long names only
         array = array.rename(lat="latitude", lon="longitude")
     try:
         y, x = array.rio.y_dim, array.rio.x_dim
     except RioXarrayError as error:
         raise SceneError(
-            f"{what} has the dimensions {_listed(array.dims)}: two must be called y and x (or lat and lon)"
+            f"{what} has the dimensions {listed(array.dims)}: two must be called y and x (or lat and lon)"
         ) from error
     rest = [dim for dim in array.dims if dim not in (y, x)]
     single = [dim for dim in rest if array.sizes[dim] == 1 and dim != "band"]
@@ -115,39 +123,47 @@ def _with_bands(what: str, array: xr.DataArray) -> tuple[xr.DataArray, tuple[str
         np.issubdtype(array[dim].dtype, np.datetime64) or dim == "time" for dim in several
     ):
         raise SceneError(
-            f"{what} has the dimensions {_listed(array.dims)}: select one time, so that only bands, y and x are left"
+            f"{what} has the dimensions {listed(array.dims)}: select one time, so that only bands, y and x are left"
         )
     array = array.isel(dict.fromkeys(single, 0), drop=True)
     if 0 in array.shape:
         raise SceneError(f"{what} is empty, its shape is {array.shape}: give an array with pixels")
     band = several[0] if several else "band"
-    return (array if several else array.expand_dims(band)), (str(band), str(y), str(x))
-
-
-def _listed(names: Sequence[Any]) -> str:
-    return ", ".join(map(str, names))
+    return array, (str(band), str(y), str(x))
 
 
 def _grid(what: str, array: xr.DataArray, dims: tuple[str, str, str]) -> GeoBox:
     shape = (array.sizes[dims[1]], array.sizes[dims[2]])
+    check_size(what, shape)
     for dim in dims[1:]:
-        steps = np.diff(array[dim].values) if dim in array.coords else np.array([])
+        try:
+            places = array[dim].values if dim in array.coords else np.array([])
+        except Exception as error:  # a store's codecs raise what they like
+            raise SceneError(
+                f"{what} has coordinates {dim} that cannot be read ({reason(error)}): give an undamaged store"
+            ) from error
+        if places.dtype.kind not in "iuf":
+            raise SceneError(
+                f"{what} has coordinates {dim} that are no numbers: give those of its pixels' centres"
+            )
+        steps = np.diff(places)
         if steps.size and np.abs(steps - steps.mean()).max() > SHEAR_PX * abs(steps.mean()):
             raise SceneError(
                 f"{what} has unevenly spaced coordinates {dim}: interpolate it onto a regular grid first"
             )
     try:
-        crs, affine = array.rio.crs, array.rio.transform()
+        with rasterio.Env():  # or GDAL would print what it thinks of the CRS
+            crs, affine = array.rio.crs, array.rio.transform()
     except Exception as error:  # rioxarray passes on whatever PROJ and pyproj raise
         raise SceneError(
-            f"{what} has a coordinate reference system that cannot be understood: {error}"
+            f"{what} has a coordinate reference system that cannot be understood ({reason(error)}): write the right "
+            "one, for example with rioxarray's `rio.write_crs`"
         ) from error
     return checked_grid(what, crs, affine, shape)
 
 
-def _names(array: xr.DataArray, band: str) -> tuple[str, ...]:
+def _names(array: xr.DataArray, band: str, n: int) -> tuple[str, ...]:
     """Names from the band coordinate or, as rioxarray writes them, from `long_name`; else numbers from 1 on."""
-    n = array.sizes[band]
     told = array.attrs.get("long_name")
     if isinstance(told, (tuple, list)) and len(told) == n:
         return tuple(map(str, told))

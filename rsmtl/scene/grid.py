@@ -1,5 +1,6 @@
 """Which grids are taken: north up, or south up and turned; anything else is refused with the remedy."""
 
+from math import isfinite
 from typing import Any
 
 import xarray as xr
@@ -8,12 +9,19 @@ from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
 from rsmtl.errors import SceneError
+from rsmtl.scene.limits import check_size
+from rsmtl.scene.reason import reason
 
 SHEAR_PX = 1e-3
 """Rotation that moves no corner of the scene by more than this is rounding noise."""
 
 SAME_PX = 1e-6
 """Corners closer than this, in pixels, are the same place: rounding of decimal transforms, nothing more."""
+
+_FARTHEST = 1e15
+"""Coordinates beyond this are no place, in whatever unit."""
+_FINEST = 1e-12
+"""Pixels smaller than this part of their coordinates cannot be told apart in double precision."""
 
 
 def checked_grid(what: str, crs: Any, affine: Affine, shape: tuple[int, int]) -> GeoBox:
@@ -31,8 +39,10 @@ def checked_grid(what: str, crs: Any, affine: Affine, shape: tuple[int, int]) ->
     Raises
     ------
     SceneError
-        If there is no CRS or no affine transform, or if the grid is rotated, sheared or mirrored.
+        If there is no CRS or no affine transform, if the grid is rotated, sheared or mirrored, or if it claims a
+        size or a place that no scene has.
     """
+    check_size(what, shape)
     if not crs:
         raise SceneError(
             f"{what} has no coordinate reference system: assign the right one, for example with "
@@ -41,6 +51,11 @@ def checked_grid(what: str, crs: Any, affine: Affine, shape: tuple[int, int]) ->
     if affine.is_identity:
         raise SceneError(
             f"{what} has no affine transform from pixels to coordinates: assign one with `gdal_translate -a_ullr`"
+        )
+    if not _is_on_a_map(affine, shape):
+        raise SceneError(
+            f"{what} has an affine transform that puts its pixels on no map "
+            f"({', '.join(f'{number:g}' for number in affine[:6])}): assign the right one with `gdal_translate -a_ullr`"
         )
     height, width = shape
     if abs(affine.b) * height > SHEAR_PX * abs(affine.a) or abs(affine.d) * width > SHEAR_PX * abs(affine.e):
@@ -55,9 +70,28 @@ def checked_grid(what: str, crs: Any, affine: Affine, shape: tuple[int, int]) ->
         known = _short(CRS(crs))
     except Exception as error:  # odc-geo passes on whatever PROJ and pyproj raise
         raise SceneError(
-            f"{what} has a coordinate reference system that PROJ does not understand: {error}"
+            f"{what} has a coordinate reference system that PROJ does not understand ({reason(error)}): assign the "
+            "right one with `gdal_translate -a_srs`"
         ) from error
+    if not (known.projected or known.geographic):
+        raise SceneError(
+            f"{what} has a coordinate reference system that is no map of the Earth's surface ({known.proj.name}): "
+            "assign the right one with `gdal_translate -a_srs`"
+        )
     return GeoBox((height, width), Affine(affine.a, 0, affine.c, 0, affine.e, affine.f), known)
+
+
+def _is_on_a_map(affine: Affine, shape: tuple[int, int]) -> bool:
+    """Whether every number is finite, pixels have a size, and are large enough to have places of their own."""
+    if not all(map(isfinite, affine[:6])):
+        return False
+    height, width = shape
+    edges = ((affine.c, affine.a, affine.b, width), (affine.f, affine.e, affine.d, height))
+    for start, step, turned, n in edges:
+        farthest = max(abs(start), abs(start + step * n), 1.0)
+        if farthest > _FARTHEST or max(abs(step), abs(turned)) < _FINEST * farthest:
+            return False
+    return True
 
 
 def north_up(data: xr.DataArray, geobox: GeoBox) -> tuple[xr.DataArray, GeoBox]:

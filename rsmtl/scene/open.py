@@ -11,10 +11,15 @@ from urllib.parse import urlparse
 import pystac
 
 from rsmtl.errors import SceneError
+from rsmtl.gdal import is_remote
+from rsmtl.scene.api import api_of
+from rsmtl.scene.document import read_document, read_documents
 from rsmtl.scene.raster import open_raster
+from rsmtl.scene.reason import reason
 from rsmtl.scene.scene import Scene, SceneInput
-from rsmtl.scene.sources import is_remote, local_path
-from rsmtl.scene.stac import item_hrefs, item_scene, read_stac
+from rsmtl.scene.search import Search
+from rsmtl.scene.sources import local_path
+from rsmtl.scene.stac import as_stac, item_hrefs, item_scene, read_stac
 from rsmtl.scene.stack import combine
 from rsmtl.scene.zarr import is_zarr, open_zarr
 
@@ -34,34 +39,75 @@ class SceneRef:
     """A scene that has not been opened."""
 
     id: str
-    """Of the item if it was read, else the name of its file; for messages."""
+    """Of the item if it was read, else the name of its file."""
     source: str | Mapping[str, str]
     """What `open_scene` takes."""
 
 
-def scene_refs(source: Source) -> Iterator[SceneRef]:
-    """Yield the scenes of a source: the items of a catalogue or collection and of its children, or the one it is.
+def scene_refs(source: Source, search: Search | None = None) -> Iterator[SceneRef]:
+    """Yield the scenes of a source: the items of a catalogue, collection or STAC API, or the one scene that it is.
 
-    Items are not read, so one that is broken does not keep the others from being opened.
+    Without a search the items of a static catalogue are not read, so one that is broken does not keep the others
+    from being opened. With one they are read, and one that cannot be is yielded all the same: to open it says why.
+
+    Parameters
+    ----------
+    search
+        Bounds on the items; all of them unless given. The server of an API searches too, and what it finds is held
+        against the same bounds as the items of a static catalogue.
 
     Raises
     ------
     SceneError
-        If the catalogue itself cannot be read, or holds no items.
+        If the catalogue itself cannot be read, holds no items, or none within the bounds.
     """
-    plain = _plain(source)
+    plain, bounds = _plain(source), search or Search()
     if not isinstance(plain, str) or not _is_stac(plain):
+        if bounds.bounded:
+            raise SceneError(
+                f"'{plain}' is no STAC catalogue, and only items can be searched ({bounds}): leave the search out"
+            )
         yield SceneRef(_file_id(plain), plain)
         return
-    read = read_stac(plain)
-    if not isinstance(read, pystac.Catalog):
-        yield SceneRef(getattr(read, "id", _file_id(plain)), plain)
+    looked_at = taken = 0
+    for looked_at, (ref, item) in enumerate(_offered(plain, bounds), start=1):  # noqa: B007  # for the message below
+        if item is None or _keeps_to(bounds, item):
+            taken += 1
+            yield ref
+    if taken:
         return
-    n = 0
-    for n, href in enumerate(item_hrefs(read), start=1):  # noqa: B007  # counted for the message below
-        yield SceneRef(_file_id(href), href)
-    if n == 0:
-        raise SceneError(f"'{plain}' is a catalogue without items: give one that has some, or an item")
+    if bounds.bounded:
+        raise SceneError(
+            f"none of {looked_at:,} items of '{plain}' keeps to the search ({bounds}): widen it, or give another one"
+        )
+    raise SceneError(f"'{plain}' is a catalogue without items: give one that has some, or an item")
+
+
+def _offered(plain: str, search: Search) -> Iterator[tuple[SceneRef, Any]]:
+    """Yield scenes, each with its item if that was read."""
+    document = read_document(plain)
+    read = as_stac(document, plain)
+    if not isinstance(read, pystac.Catalog):
+        yield _ref(plain, document), document
+    elif api := api_of(document, plain):
+        yield from ((_ref(href, item), item) for href, item in api.items(search))
+    elif search.bounded:
+        yield from ((_ref(href, item), item) for href, item in read_documents(item_hrefs(read)))
+    else:
+        yield from ((SceneRef(_file_id(href), href), None) for href in item_hrefs(read))
+
+
+def _ref(href: str, item: Any) -> SceneRef:
+    name = item.get("id") if isinstance(item, Mapping) else None
+    return SceneRef(name if isinstance(name, str) and name else _file_id(href), href)
+
+
+def _keeps_to(search: Search, item: Any) -> bool:
+    """Whether an item is within the bounds; yes for what is none, so that opening it says what is wrong."""
+    try:
+        return search.matches(item)
+    except (ValueError, AttributeError):
+        return True
 
 
 def open_scene(source: Source, assets: Assets | None = None) -> Scene:
@@ -89,7 +135,7 @@ def open_scene(source: Source, assets: Assets | None = None) -> Scene:
         If something is missing or cannot be used: the message says what, and what to do.
     """
     plain, chosen = _plain(source), _by_input(assets)
-    told: dict[str, Any] = {"source": plain, "assets": chosen}
+    told = opened_with(source, assets)
     if isinstance(plain, str) and _is_stac(plain):
         item = read_stac(plain)
         if not isinstance(item, pystac.Item):
@@ -102,6 +148,27 @@ def open_scene(source: Source, assets: Assets | None = None) -> Scene:
     return Scene(
         id=_file_id(plain), inputs=inputs, sources=files, properties=_datetime(inputs), opened_with=told
     )
+
+
+def opened_with(source: Source, assets: Assets | None = None) -> dict[str, Any]:
+    """Return the `opened_with` of the scene that `open_scene` gives for the same arguments."""
+    return {"source": _plain(source), "assets": _by_input(assets)}
+
+
+def scene_id(source: Source) -> str | None:
+    """Return the id of the scene that `open_scene` gives, at the cost of reading an item; None if it cannot be told.
+
+    Raises
+    ------
+    SceneError
+        If an item cannot be read.
+    """
+    plain = _plain(source)
+    if not isinstance(plain, str) or not _is_stac(plain):
+        return _file_id(plain)
+    document = read_document(plain)
+    found = document.get("id") if isinstance(document, Mapping) else None
+    return found if isinstance(found, str) else None
 
 
 def open_truth(source: Source) -> SceneInput:
@@ -146,14 +213,24 @@ def _plain(source: Source) -> str | dict[str, str]:
 
 
 def _absolute(href: str) -> str:
+    try:
+        href.encode()
+        urlparse(href)
+    except ValueError as error:
+        raise SceneError(
+            f"'{href}' is no path or URL that can be taken ({reason(error)}): rename the file, or correct the URL"
+        ) from error
     if "://" in href or href.startswith("/vsi") or not href:
         return href
     return str(Path(href).absolute())
 
 
 def _is_stac(href: str) -> bool:
-    suffix = PurePosixPath(urlparse(href).path).suffix.lower()
-    return suffix in (".json", ".geojson") or (is_remote(href) and suffix == "" and not is_zarr(href))
+    path = PurePosixPath(urlparse(href).path)
+    if path.suffix.lower() in (".json", ".geojson"):
+        return True
+    in_api = path.parts[-4:-3] == ("collections",) and path.parts[-2:-1] == ("items",)  # ids may have dots
+    return is_remote(href) and (in_api or (path.suffix == "" and not is_zarr(href)))
 
 
 def _file_id(plain: str | Mapping[str, str]) -> str:

@@ -1,9 +1,12 @@
 """From the numbers a file stores to the physical values the rest of the package works with."""
 
 from collections.abc import Sequence
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rsmtl.errors import SceneError
 
 
 def to_physical(
@@ -35,6 +38,22 @@ def to_physical(
         if matchable is not None:
             np.putmask(values[band], stored[band] == matchable, np.float32(np.nan))
     return values
+
+
+def check_scaling(what: str, scale: Sequence[float], offset: Sequence[float]) -> None:
+    """Refuse a scale or an offset that leaves nothing of the values.
+
+    Raises
+    ------
+    SceneError
+        If one is not finite, or a scale is zero.
+    """
+    for a, b in zip(scale, offset, strict=True):
+        if not (isfinite(a) and isfinite(b) and a):
+            raise SceneError(
+                f"{what} has values that are to be multiplied by {a:g} with {b:g} added, which leaves none: correct "
+                "its scale and offset, for example with `gdal_translate -a_scale 1 -a_offset 0`"
+            )
 
 
 def _as_stored(sentinel: float | None, dtype: np.dtype[np.generic]) -> np.generic | None:

@@ -1,5 +1,6 @@
 """Rasters that GDAL reads: GeoTIFF, COG, JPEG 2000, VRT and the like, on the disk or behind a URL."""
 
+import stat
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
@@ -16,33 +17,18 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from rsmtl.errors import RunError, SceneError
+from rsmtl.gdal import gdal_name, gdal_options, is_remote
+from rsmtl.scene.blocks import check_blocks
 from rsmtl.scene.grid import checked_grid, north_up
 from rsmtl.scene.lazy import lazy_bands
-from rsmtl.scene.physical import to_physical
+from rsmtl.scene.limits import check_bands
+from rsmtl.scene.listed import listed
+from rsmtl.scene.physical import check_scaling, to_physical
 from rsmtl.scene.reason import reason
 from rsmtl.scene.scene import SceneInput, Storage
-from rsmtl.scene.sources import is_remote, local_path, source_file
-
-BLOCK_CACHE_BYTES = 64 * 2**20
-"""GDAL's cache of decoded blocks, for the whole process; its own default, 5 % of the machine's memory, would let
-a worker's memory grow with the scene."""
-
-GDAL_OPTIONS: dict[str, Any] = {
-    "GDAL_CACHEMAX": BLOCK_CACHE_BYTES,
-    "GDAL_HTTP_CONNECTTIMEOUT": 10,
-    "GDAL_HTTP_TIMEOUT": 60,
-    "GDAL_HTTP_MAX_RETRY": 3,
-    "GDAL_HTTP_RETRY_DELAY": 0.5,
-}
-
-
-def gdal_options(href: str) -> dict[str, Any]:
-    """Return GDAL's settings for a file.
-
-    Side files (`.msk`, `.aux.xml`) are looked for beside local files, by name. On a server each would cost a
-    request that nearly always finds nothing.
-    """
-    return {**GDAL_OPTIONS, "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR" if is_remote(href) else "TRUE"}
+from rsmtl.scene.sources import local_path, source_file
+from rsmtl.scene.trust import check_driver
+from rsmtl.scene.virtual import check_sources
 
 
 @dataclass(frozen=True)
@@ -112,7 +98,9 @@ class RasterReader:
 
     def _dataset(self) -> DatasetReader:
         if not hasattr(self._handles, "dataset"):
-            self._handles.dataset = rasterio.open(self.href, sharing=False)
+            dataset = rasterio.open(gdal_name(self.href), sharing=False)
+            check_driver(self.href, dataset.driver)
+            self._handles.dataset = dataset
         return self._handles.dataset
 
 
@@ -147,8 +135,11 @@ def open_raster(
     try:
         with rasterio.Env(**gdal_options(href)), warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # refused below, with the remedy
-            with rasterio.open(href, sharing=False) as dataset:
+            with rasterio.open(gdal_name(href), sharing=False) as dataset:
+                check_driver(href, dataset.driver)
                 _check_values(f"'{href}'", dataset, indices)
+                check_blocks(f"'{href}'", href, dataset)
+                check_sources(f"'{href}'", href, dataset)
                 return _describe(name, href, dataset, bands, declared)
     except SceneError:
         raise
@@ -160,14 +151,31 @@ def open_raster(
 
 
 def _check_there(href: str) -> None:
+    """Refuse what is no file: GDAL would say less, or wait for what never comes."""
+    if _is_stream(href):
+        raise SceneError(f"'{href}' is no regular file: give a raster that stands on a disk or a server")
     if is_remote(href) or href.startswith("/vsi"):
         return
-    if not href or not local_path(href).exists():
+    try:
+        href.encode()
+        mode = local_path(href).stat().st_mode if href else 0
+    except UnicodeEncodeError as error:
+        raise SceneError(f"'{href}' has a name that is no text in UTF-8: rename it") from error
+    except (OSError, ValueError):  # a name that is too long, a link to itself, a NUL
+        mode = 0
+    if stat.S_ISDIR(mode):
+        raise SceneError(f"'{href}' is a folder: name the rasters in it one by one, or give a Zarr store")
+    if not mode:
         raise SceneError(
             f"'{href}' does not exist: give the path of a raster, a Zarr store or a STAC JSON file"
         )
-    if local_path(href).is_dir():
-        raise SceneError(f"'{href}' is a folder: name the rasters in it one by one, or give a Zarr store")
+    if not stat.S_ISREG(mode):
+        raise SceneError(f"'{href}' is no regular file: give a raster that stands on a disk or a server")
+
+
+def _is_stream(href: str) -> bool:
+    """Whether GDAL would read this process's standard input."""
+    return "/vsistdin" in href
 
 
 def _describe(
@@ -206,8 +214,10 @@ def _storage(reader: RasterReader) -> Storage:
 
 def _check_values(what: str, dataset: DatasetReader, indices: bool) -> None:
     if dataset.count == 0:
-        inner = ", ".join(dataset.subdatasets[:8]) or "none"
-        raise SceneError(f"{what} holds no bands of its own: name one of its subdatasets instead ({inner})")
+        raise SceneError(
+            f"{what} holds no bands of its own: name one of its subdatasets instead ({listed(dataset.subdatasets)})"
+        )
+    check_bands(what, dataset.count)
     if any(dtype.startswith("complex") for dtype in dataset.dtypes):
         raise SceneError(
             f"{what} holds complex numbers: compute the amplitude, or another real quantity, first"
@@ -256,8 +266,8 @@ def _choose(
     by_name = {n.lower(): k for k, n in reversed(valued.items())} | {str(k): k for k in known}
     missing = [n for n in wanted if n.lower() not in by_name]
     if missing:
-        listed = ", ".join(str(k) if n == str(k) else f"{k} ({n})" for k, n in valued.items())
-        raise SceneError(f"{what} has no band {', '.join(missing)}: it has {listed}")
+        offered = listed(str(k) if n == str(k) else f"{k} ({n})" for k, n in valued.items())
+        raise SceneError(f"{what} has no band {listed(missing)}: it has {offered}")
     return tuple(by_name[n.lower()] for n in wanted)
 
 
@@ -274,23 +284,30 @@ def _band_name(dataset: DatasetReader, band: int) -> str:
 def _reader(
     href: str, dataset: DatasetReader, bands: tuple[int, ...], known: Mapping[int, Declared]
 ) -> RasterReader:
-    def pick(said: float | None, of_file: float | None) -> float | None:
-        return of_file if said is None else said
-
     alpha = _alpha(dataset)
+    scale = tuple(_said(known[k].scale, dataset.scales[k - 1], 1.0) for k in bands)
+    offset = tuple(_said(known[k].offset, dataset.offsets[k - 1], 0.0) for k in bands)
+    check_scaling(f"'{href}'", scale, offset)
     return RasterReader(
         href=href,
         size=dataset.shape,
         bands=bands,
         dtype=np.result_type(*(dataset.dtypes[k - 1] for k in bands)).name,
-        nodata=tuple(pick(known[k].nodata, dataset.nodatavals[k - 1]) for k in bands),
-        scale=tuple(pick(known[k].scale, dataset.scales[k - 1]) or 1.0 for k in bands),
-        offset=tuple(pick(known[k].offset, dataset.offsets[k - 1]) or 0.0 for k in bands),
+        nodata=tuple(
+            dataset.nodatavals[k - 1] if known[k].nodata is None else known[k].nodata for k in bands
+        ),
+        scale=scale,
+        offset=offset,
         masks=_masks(dataset, bands),
         alpha=None
         if alpha in bands
         else alpha,  # asked for by number: it is none, whatever the file calls it
     )
+
+
+def _said(declared: float | None, of_file: float | None, default: float) -> float:
+    """Return the first number that is there."""
+    return next((number for number in (declared, of_file) if number is not None), default)
 
 
 def _masks(dataset: DatasetReader, bands: tuple[int, ...]) -> tuple[int, ...]:

@@ -1,27 +1,31 @@
 """STAC: items become scenes, catalogues and collections become lists of items. STAC 1.0 and 1.1, local or http."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import urlparse
+from urllib.parse import unquote
 
-import fsspec
 import numpy as np
 import pystac
 import stackstac
 from stackstac.rio_env import LayeredEnv
 
 from rsmtl.errors import SceneError
+from rsmtl.gdal import gdal_name, gdal_options, is_remote
 from rsmtl.scene.arrays import ArrayReader, per_band
+from rsmtl.scene.document import read_document
 from rsmtl.scene.grid import epsg_of, same_grid
 from rsmtl.scene.lazy import lazy_bands
-from rsmtl.scene.raster import Declared, gdal_options, open_raster
+from rsmtl.scene.listed import listed
+from rsmtl.scene.raster import Declared, open_raster
 from rsmtl.scene.reason import reason
 from rsmtl.scene.scene import Scene, SceneInput
-from rsmtl.scene.sources import source_file
+from rsmtl.scene.sources import local_path, source_file
 from rsmtl.scene.stack import combine, join
+from rsmtl.scene.trust import trusted
 from rsmtl.scene.zarr import is_zarr, open_zarr
 
 RASTER_SUFFIXES = {".tif", ".tiff", ".jp2", ".vrt", ".img", ".zarr"}
@@ -35,6 +39,12 @@ RASTER_TYPES = (
 
 STACK_CHUNK_PX = 512
 
+MAX_HREF = 8192
+"""Characters; signed URLs have a thousand or two."""
+
+_NAMES = ("eo:common_name", "common_name", "name")
+"""What an item calls a band, the best first."""
+
 
 def read_stac(href: str) -> pystac.STACObject:
     """Read an item, a collection or a catalogue.
@@ -44,15 +54,17 @@ def read_stac(href: str) -> pystac.STACObject:
     SceneError
         If it cannot be read or is not STAC.
     """
-    try:
-        with fsspec.open(href, "rb") as file:
-            document = json.loads(file.read())
-    except FileNotFoundError as error:
-        raise SceneError(f"'{href}' does not exist: give a STAC item, collection or catalogue") from error
-    except Exception as error:  # a file system or server raises what it likes, a parser too
-        raise SceneError(
-            f"'{href}' cannot be read as JSON ({reason(error)}): give a STAC item, collection or catalogue"
-        ) from error
+    return as_stac(read_document(href), href)
+
+
+def as_stac(document: Any, href: str) -> pystac.STACObject:
+    """Return the item, collection or catalogue that a document is.
+
+    Raises
+    ------
+    SceneError
+        If it is none.
+    """
     try:
         return pystac.read_dict(document, href=href)
     except Exception as error:  # pystac trips over malformed documents in many ways
@@ -66,7 +78,7 @@ def item_hrefs(catalog: pystac.Catalog) -> Iterator[str]:
 
     A child that cannot be read is yielded in the place of its items, so that opening it says what is wrong.
     """
-    waiting, seen = [catalog.self_href], {catalog.self_href}
+    waiting, seen = [catalog.self_href], {_same(catalog.self_href)}
     while waiting:
         href = waiting.pop()
         try:
@@ -77,10 +89,27 @@ def item_hrefs(catalog: pystac.Catalog) -> Iterator[str]:
         if not isinstance(read, pystac.Catalog):
             yield href
             continue
-        yield from (target for link in read.get_item_links() if (target := link.get_absolute_href()))
-        children = [target for link in read.get_child_links() if (target := link.get_absolute_href())]
-        waiting += [child for child in reversed(children) if child not in seen]
-        seen.update(children)
+        yield from _unseen(_targets(href, read.get_item_links()), seen)
+        waiting += reversed(_unseen(_targets(href, read.get_child_links()), seen))
+
+
+def _unseen(hrefs: Sequence[str], seen: set[str]) -> list[str]:
+    """Return what was not seen yet, and note that it was: catalogues may list an item twice, or themselves."""
+    found = []
+    for href in hrefs:
+        if (name := _same(href)) not in seen:
+            seen.add(name)
+            found.append(href)
+    return found
+
+
+def _same(href: str) -> str:
+    """Return one name for all paths of a local file, however many links lead to it."""
+    return href if is_remote(href) else os.path.realpath(local_path(href))
+
+
+def _targets(document: str, links: Sequence[pystac.Link]) -> list[str]:
+    return [trusted(document, href) for link in links if (href := link.get_absolute_href())]
 
 
 def item_scene(item: pystac.Item, assets: Mapping[str, Sequence[str]] | None) -> Scene:
@@ -98,12 +127,14 @@ def item_scene(item: pystac.Item, assets: Mapping[str, Sequence[str]] | None) ->
     SceneError
         If an asset is missing or cannot be opened, or there is none with data.
     """
+    document = item.to_dict(include_self_link=False)
+    _check_text(item, document)
     if assets is None:
         inputs = _offered(item)
     else:
         inputs = {name: _assemble(item, name, names) for name, names in assets.items()}
     files = dict.fromkeys(source for found in inputs.values() for source in found.sources)
-    properties = item.to_dict(include_self_link=False)["properties"]
+    properties = document["properties"]
     return Scene(
         id=item.id,
         inputs=inputs,
@@ -113,6 +144,17 @@ def item_scene(item: pystac.Item, assets: Mapping[str, Sequence[str]] | None) ->
         },  # true of the item's grids only
         item_href=item.self_href,
     )
+
+
+def _check_text(item: pystac.Item, document: Mapping[str, Any]) -> None:
+    """Refuse an id that is no text, and text that no file can hold: both would show when the product is written."""
+    what = f"item '{item.self_href}'"
+    if not isinstance(item.id, str):
+        raise SceneError(f"{what} has the id {item.id!r}, which is no text: give it one")
+    try:
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise SceneError(f"{what} holds half a surrogate pair, which is no text: correct it") from error
 
 
 def _offered(item: pystac.Item) -> dict[str, SceneInput]:
@@ -125,19 +167,15 @@ def _offered(item: pystac.Item) -> dict[str, SceneInput]:
     if not offered:
         raise SceneError(
             f"item {item.id!r} has no raster asset with role `data`: name the assets to take with `--assets`, "
-            f"it has {_listed(item)}"
+            f"it has {listed(sorted(item.assets))}"
         )
     return offered
 
 
 def _is_raster(asset: pystac.Asset) -> bool:
-    if asset.media_type:
+    if isinstance(asset.media_type, str) and asset.media_type:
         return asset.media_type.split(";")[0].strip().lower() in RASTER_TYPES
-    return PurePosixPath(urlparse(asset.href).path).suffix.lower() in RASTER_SUFFIXES
-
-
-def _listed(item: pystac.Item) -> str:
-    return ", ".join(sorted(item.assets)) or "none"
+    return PurePosixPath(asset.href.partition("?")[0]).suffix.lower() in RASTER_SUFFIXES
 
 
 def _assemble(item: pystac.Item, name: str, assets: Sequence[str]) -> SceneInput:
@@ -165,9 +203,9 @@ def _open_asset(item: pystac.Item, wanted: str) -> SceneInput:
     """
     name, _, band = (wanted, "", "") if wanted in item.assets else wanted.partition(":")
     if name not in item.assets:
-        raise SceneError(f"item {item.id!r} has no asset {name!r}: it has {_listed(item)}")
+        raise SceneError(f"item {item.id!r} has no asset {name!r}: it has {listed(sorted(item.assets))}")
     asset = item.assets[name]
-    href = asset.get_absolute_href() or asset.href
+    href = _place(item, name)
     if is_zarr(href):
         found = combine(name, list(open_zarr(href, [band] if band else None).values()))
     else:
@@ -175,10 +213,38 @@ def _open_asset(item: pystac.Item, wanted: str) -> SceneInput:
     return replace(found, bands=(band or name,)) if len(found.bands) == 1 else found
 
 
+def _place(item: pystac.Item, name: str) -> str:
+    """Return where an asset stands: a path or a URL.
+
+    STAC asks for URLs, in which a blank is `%20`, but many items have plain paths; what is there decides.
+    """
+    asset = item.assets[name]
+    if len(str(asset.href)) > MAX_HREF:
+        raise SceneError(
+            f"asset {name!r} of item {item.id!r} has a href of {len(asset.href):,} characters, at most {MAX_HREF:,} "
+            "are taken: correct it"
+        )
+    try:
+        href = trusted(item.self_href, asset.get_absolute_href() or asset.href)
+        if is_remote(href):
+            return href
+        path = local_path(href)
+    except (ValueError, TypeError, AttributeError) as error:  # pystac takes anything for a href
+        raise SceneError(
+            f"asset {name!r} of item {item.id!r} has the href {asset.href!r}, which is no path or URL: correct it"
+        ) from error
+    decoded = unquote(str(path))
+    return decoded if "%" in href and os.path.lexists(decoded) and not os.path.lexists(path) else str(path)
+
+
 def _declared(asset: pystac.Asset) -> list[Declared]:
     """Read what the asset says of its bands, in the words of STAC 1.0 (`raster:bands`, `eo:bands`) or 1.1 (`bands`)."""
     said = asset.extra_fields
-    lists = [said[key] for key in ("bands", "raster:bands", "eo:bands") if isinstance(said.get(key), list)]
+    lists = [
+        [band if isinstance(band, dict) else {} for band in said[key]]
+        for key in ("bands", "raster:bands", "eo:bands")
+        if isinstance(said.get(key), list)
+    ]
     n = max(map(len, lists), default=0)
     merged: list[dict[str, Any]] = [{} for _ in range(n)]
     for bands in lists:
@@ -189,7 +255,7 @@ def _declared(asset: pystac.Asset) -> list[Declared]:
     }
     return [
         Declared(
-            name=band.get("eo:common_name") or band.get("common_name") or band.get("name"),
+            name=next((band[key] for key in _NAMES if isinstance(band.get(key), str) and band[key]), None),
             nodata=_number(band.get("nodata")),
             scale=_number(band.get("raster:scale", band.get("scale"))),
             offset=_number(band.get("raster:offset", band.get("offset"))),
@@ -221,7 +287,11 @@ def _stacked(name: str, members: Sequence[SceneInput]) -> SceneInput:
         "id": name,
         "properties": {"datetime": None, "proj:epsg": epsg_of(geobox)},
         "assets": {
-            key: {"href": href, "proj:shape": list(geobox.shape), "proj:transform": list(geobox.affine)}
+            key: {
+                "href": gdal_name(href),
+                "proj:shape": list(geobox.shape),
+                "proj:transform": list(geobox.affine),
+            }
             for key, href in zip(names, hrefs, strict=True)
         },
     }

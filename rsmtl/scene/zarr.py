@@ -3,14 +3,18 @@
 import warnings
 from collections.abc import Sequence
 
+import numpy as np
 import xarray as xr
 import zarr
 
 from rsmtl.errors import SceneError
+from rsmtl.gdal import is_remote
 from rsmtl.scene.arrays import input_from_array
+from rsmtl.scene.limits import check_block
+from rsmtl.scene.listed import listed
 from rsmtl.scene.reason import reason
 from rsmtl.scene.scene import SceneInput
-from rsmtl.scene.sources import ZARR_METADATA, is_remote, local_path, source_file
+from rsmtl.scene.sources import ZARR_METADATA, local_path, source_file
 
 
 def is_zarr(href: str) -> bool:
@@ -18,7 +22,12 @@ def is_zarr(href: str) -> bool:
     if is_remote(href):
         return ".zarr" in href
     path = local_path(href)
-    return path.suffix == ".zarr" or (path.is_dir() and any((path / name).exists() for name in ZARR_METADATA))
+    try:
+        return path.suffix == ".zarr" or (
+            path.is_dir() and any((path / name).exists() for name in ZARR_METADATA)
+        )
+    except OSError:  # a name that is too long, for one: whoever opens it says so
+        return False
 
 
 def open_zarr(href: str, wanted: Sequence[str] | None = None) -> dict[str, SceneInput]:
@@ -42,7 +51,13 @@ def open_zarr(href: str, wanted: Sequence[str] | None = None) -> dict[str, Scene
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # not consolidated: slower, not worse
             found = xr.open_dataset(
-                href, engine="zarr", chunks=None, cache=False, decode_coords="all", decode_times=False
+                href,
+                engine="zarr",
+                chunks=None,
+                cache=False,
+                decode_coords="all",
+                decode_times=False,
+                create_default_indexes=False,  # no coordinate is read before its size has been looked at
             )
     except Exception as error:  # zarr, fsspec and xarray raise what they like
         raise SceneError(
@@ -50,16 +65,28 @@ def open_zarr(href: str, wanted: Sequence[str] | None = None) -> dict[str, Scene
         ) from error
     maps = {str(name): array for name, array in found.data_vars.items() if array.ndim >= 2}
     if not maps:
-        groups = ", ".join(f"'{href.rstrip('/')}/{name}'" for name in _groups(href)) or "none"
+        groups = listed(f"'{href.rstrip('/')}/{name}'" for name in _groups(href))
         raise SceneError(f"{what} holds no array with y and x: name one of its groups instead ({groups})")
     missing = sorted(set(wanted or ()) - set(maps))
     if missing:
-        raise SceneError(f"{what} has no variable {', '.join(missing)}: it has {', '.join(sorted(maps))}")
+        raise SceneError(f"{what} has no variable {listed(missing)}: it has {listed(sorted(maps))}")
+    chosen = {name: maps[name] for name in wanted or sorted(maps)}
+    for name, array in chosen.items():
+        _check_chunks(f"{what}, variable {name!r},", array)
     source = (source_file(href),)
     return {
-        name: input_from_array(name, f"{what}, variable {name!r},", maps[name], source)
-        for name in wanted or sorted(maps)
+        name: input_from_array(name, f"{what}, variable {name!r},", array, source)
+        for name, array in chosen.items()
     }
+
+
+def _check_chunks(what: str, array: xr.DataArray) -> None:
+    """Refuse chunks of no size, or too large to be decoded; of shards, their inner chunks count."""
+    stored = array.encoding
+    shape, dtype = stored.get("chunks") or array.shape, np.dtype(stored.get("dtype") or array.dtype)
+    if 0 in (stored.get("chunks") or ()):
+        raise SceneError(f"{what} has chunks of no size: write it anew")
+    check_block(what, tuple(shape), dtype.itemsize, "write it anew with smaller chunks")
 
 
 def _groups(href: str) -> list[str]:

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rsmtl.errors import ResumeError
-from rsmtl.store.folder import CLAIM_NAME
 from rsmtl.store.place import Place, is_object
 
 
@@ -23,7 +22,7 @@ def refuse_symlinks(folder: Place) -> None:
         return
     for link in _links(folder):
         raise ResumeError(
-            f"{link} is a symbolic link to {os.readlink(link)}, and nothing is written or removed through links: "
+            f"{link} is a symbolic link to {link.readlink()}, and nothing is written or removed through links: "
             "remove it, or give the folder itself as another output folder"
         )
 
@@ -32,7 +31,5 @@ def _links(folder: Path) -> Iterator[Path]:
     if folder.is_symlink():
         yield folder
         return
-    if (claim := folder / CLAIM_NAME).is_symlink():  # a file that is locked, and so written in place
-        yield claim
     for root, folders, _ in os.walk(folder):
         yield from (path for name in folders if (path := Path(root, name)).is_symlink())

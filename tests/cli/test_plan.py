@@ -1,5 +1,6 @@
 """`rsmtl plan`: figures before anything runs, and a refusal of what does not fit."""
 
+import shutil
 from importlib import import_module
 from pathlib import Path
 
@@ -72,14 +73,17 @@ def test_of_many_scenes_those_after_the_first_have_a_line(
     for k in range(3):
         write_item(tmp_path, {"a": asset("a.tif")}, f"s-{k}")
     (tmp_path / "ugly.json").write_text("{")
-    catalogue = write_catalog(tmp_path, ("s-0.json", "ugly.json", "s-1.json", "s-1.json", "s-2.json"))
+    shutil.copy(tmp_path / "s-1.json", tmp_path / "namesake.json")
+    catalogue = write_catalog(
+        tmp_path, ("s-0.json", "ugly.json", "s-1.json", "s-1.json", "namesake.json", "s-2.json")
+    )
     ended = call("plan", catalogue, "--model", model, *SMALL)
     lines = [" ".join(line.split()) for line in ended.out.splitlines()]
     assert "verdict fits" in lines
     assert lines[-3:] == [
         "s-1: 1 windows, 4 chunks, 37.50 kiB read, 28.00 kiB written, fits",
         "s-2: 1 windows, 4 chunks, 37.50 kiB read, 28.00 kiB written, fits",
-        "5 scenes: 3 windows, 112.50 kiB read, 84.00 kiB written",
+        "3 scenes: 3 windows, 112.50 kiB read, 84.00 kiB written",
     ]
     assert ["ugly" in ended.err, "has the same id as" in ended.err, ended.status] == [True, True, 2]
 

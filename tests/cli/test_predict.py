@@ -113,7 +113,7 @@ def test_two_scenes_of_one_name_do_not_overwrite_one_another(call: Call, model: 
     ended = call("predict", *sources, "--model", model, "--out", tmp_path / "out", *SMALL, "--overwrite")
     assert ended.status == 2
     assert "has the same id as" in ended.err
-    assert "another --out" in ended.err
+    assert "run one apart with another output folder" in ended.err
 
 
 def test_what_a_catalogue_says_cannot_command_the_terminal(call: Call, model: Path, tmp_path: Path) -> None:

@@ -1,10 +1,15 @@
 """A plan is fixed before anything runs, and says what it costs."""
 
+from dataclasses import replace
 from fractions import Fraction
 
+import dask.array as da
 import numpy as np
 import pytest
 import torch
+import xarray as xr
+from affine import Affine
+from odc.geo.geobox import GeoBox
 
 from rsmtl.config import Settings
 from rsmtl.engine.cost import check_fits, cost, forward_bytes
@@ -198,3 +203,15 @@ def test_a_plan_knows_how_finely_its_inputs_came() -> None:
     )
     made = plan(scene, Model.from_module(torch.nn.Identity(), spec), Settings(window=64, overlap=16))
     assert made.delivered_scales == {"pan": 1.0, "ms": 0.25}
+
+
+def test_a_layout_of_countless_chunks_is_refused() -> None:
+    grid = GeoBox((2_000_000, 2_000_000), Affine(0.5, 0, 0, 0, -0.5, 0), fakes.CRS)
+    empty = xr.DataArray(
+        da.zeros((1, *grid.shape), chunks=(1, 4096, 4096), dtype="float32"), dims=("band", "y", "x")
+    )
+    image = replace(fakes.make_input("image", np.zeros((1, 1, 1))), data=empty, geobox=grid)
+    with pytest.raises(
+        PlanError, match="976,562,500 chunks of 64 px, at most 2,000,000 are taken: use a larger chunk"
+    ):
+        plan(Scene("vast", {"image": image}), fakes.identity(), Settings(window=64, overlap=0, chunk=1))

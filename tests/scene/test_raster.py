@@ -11,7 +11,8 @@ from affine import Affine
 from rasterio.enums import ColorInterp
 
 from rsmtl.errors import RunError, SceneError
-from rsmtl.scene.raster import BLOCK_CACHE_BYTES, Declared, open_raster
+from rsmtl.gdal import BLOCK_CACHE_BYTES
+from rsmtl.scene.raster import Declared, open_raster
 from tests.scene.rasters import CRS, grid, image, write_raster
 
 RGB = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)

@@ -1,6 +1,7 @@
 import os
 
-from rsmtl.scene.sources import SourceFile, is_remote, local_path, source_file
+from rsmtl.gdal import is_remote
+from rsmtl.scene.sources import SourceFile, local_path, source_file
 from tests.scene.rasters import image
 from tests.scene.test_zarr import write as write_zarr
 

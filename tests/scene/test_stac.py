@@ -302,3 +302,12 @@ def test_the_sentinel_item(real_data):
         np.testing.assert_array_equal(
             read(part), np.concatenate([read(offered[name]) for name in part.bands])
         )
+
+
+@pytest.mark.parametrize("there", ["a%20b.tif", "a b.tif"])
+@pytest.mark.parametrize("form", ["relative", "url"])
+def test_a_percent_sign_is_what_the_disk_says(tmp_path, there, form):
+    write_raster(tmp_path / there, image(1, 8, 8))
+    href = "a%20b.tif" if form == "relative" else f"file://{tmp_path}/a%20b.tif"
+    scene = open_scene(write_item(tmp_path, {"data": asset(href)}))
+    assert [source.href for source in scene.sources][1:] == [str(tmp_path / there)]

@@ -114,3 +114,14 @@ def test_a_damaged_chunk_says_which_input_cannot_be_read(tmp_path):
     chunk.write_bytes(b"no zstd frame")
     with pytest.raises(RunError, match="input 'dn' cannot be read at rows 0 to 8, columns 0 to 8"):
         read(open_scene(tmp_path / "a.zarr").inputs["dn"])
+
+
+def test_opening_reads_no_pixel(tmp_path):
+    path = write(tmp_path / "a.zarr", flat=image(1, 40, 30)[0], deep=image(2, 40, 30))
+    for chunk in path.glob("*/c/**/0"):
+        if chunk.is_file():
+            chunk.write_bytes(b"no chunk")
+    for name, found in open_scene(path).inputs.items():
+        with pytest.raises(RunError, match=r"cannot be read at rows 0 to 40.*the file is damaged"):
+            read(found)
+        assert found.bands == (("1", "2") if name == "deep" else ("1",))

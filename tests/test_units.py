@@ -2,7 +2,7 @@
 
 import pytest
 
-from rsmtl.cli import units
+from rsmtl import units
 
 
 @pytest.mark.parametrize(
