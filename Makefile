@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench chaos clean
 
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -23,6 +23,9 @@ check: .venv/installed  ## style, types, layers
 
 bench: .venv/installed  ## ratios measured side by side in one run
 	$(BIN)/python -m tests.benchmarks
+
+chaos: .venv/installed  ## faults of all kinds over a catalogue; the same bytes at the end
+	$(BIN)/python -m tests.chaos
 
 clean:
 	rm -rf .venv demo-output

@@ -1,8 +1,7 @@
 """What the commands of flows have in common: one sentence for what went wrong, and an exit status."""
 
-import sys
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import typer
 from prefect.client.schemas.objects import State
@@ -10,19 +9,6 @@ from rich.console import Console
 
 from rsmtl.cli.report import INTERRUPTED, printable
 from rsmtl.errors import InputError, RsmtlError, RunError
-
-
-def run_as_program(command: Callable[..., int]) -> NoReturn:
-    """Run a command for a module that was started with `python -m`, and exit.
-
-    Dask's worker processes would import that module too, and with it Prefect, which none of their jobs needs: it
-    costs each a second of computing and 60 MB. So nothing is left by which they could find it: the main module
-    looks like that of an interactive session.
-    """
-    main = sys.modules["__main__"]
-    main.__spec__ = None
-    del main.__file__
-    sys.exit(run_command(command))
 
 
 def run_command(command: Callable[..., int], arguments: list[str] | None = None) -> int:

@@ -3,13 +3,14 @@
 python -m flows.demo
 """
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from dask.system import CPU_COUNT
 
-from flows.command_line import outcome, run_as_program
+from flows.command_line import outcome, run_command
 from flows.embedded import embedded_server
 from flows.process_catalogue import CatalogueRun, process_catalogue
 from rsmtl.demo import ASSETS, MODEL, describe, make_catalogue, report
@@ -28,15 +29,15 @@ def main(
     out = out.absolute()
     catalogue = make_catalogue(out / "catalogue")
     run = CatalogueRun(
-        catalogue=str(catalogue), model=MODEL, out=out / "products", assets=ASSETS, workers=workers
+        catalogue=str(catalogue), model=MODEL, out=str(out / "products"), assets=ASSETS, workers=workers
     )
     with embedded_server(out / ".prefect"):
         status = outcome(process_catalogue(run, return_state=True))
     if status == 0:
-        print(describe(report(out, catalogue, run.out)))
+        print(describe(report(out, catalogue, out / "products")))
         print(f"products in {run.out}")
     return status
 
 
 if __name__ == "__main__":
-    run_as_program(main)
+    sys.exit(run_command(main))

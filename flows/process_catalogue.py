@@ -6,10 +6,12 @@ Scenes run one after the other. The chunks of one scene keep all workers busy; a
 make the two faster, but it would double what lies unfinished, and suffer when the first one breaks a worker.
 """
 
-from math import prod
-from pathlib import Path
+import logging
+import sys
+from dataclasses import replace
 from typing import Annotated, Any
 
+import httpx
 import typer
 from dask.system import CPU_COUNT
 from prefect import flow, get_run_logger, task
@@ -23,20 +25,31 @@ from prefect.utilities.annotations import quote
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from rich.console import Console
 
-from flows.command_line import outcome, run_as_program
+from flows.cluster import flow_cluster
+from flows.command_line import outcome, run_command
 from flows.embedded import embedded_server
 from flows.scene_table import SceneRow, scene_table
 from rsmtl.cli.bar import SceneBar
-from rsmtl.cli.options import with_settings
+from rsmtl.cli.options import LogOption, with_search, with_settings
 from rsmtl.cli.sources import read_assets
 from rsmtl.config import Settings
-from rsmtl.dispatch import cluster_at, local_cluster, said_plainly
-from rsmtl.engine.classical import ModelFinder, model_finder
+from rsmtl.engine.classical import model_finder
+from rsmtl.engine.drain import JOB_LIMIT_S
 from rsmtl.engine.executor import Executor
-from rsmtl.engine.product import write
-from rsmtl.errors import InputError, RsmtlError, RunError, SceneError, explain
-from rsmtl.scene.open import Assets, SceneRef, open_scene, scene_refs
-from rsmtl.store.provenance import read_run
+from rsmtl.engine.product import Product
+from rsmtl.errors import InputError, RsmtlError, RunError, explain
+from rsmtl.logs import log_to, tell, tell_failed
+from rsmtl.report import REPORT_NAME, write_report
+from rsmtl.request import Request, make_product, open_listed, standing_product
+from rsmtl.scene.open import Assets, SceneRef, scene_refs
+from rsmtl.scene.search import Search
+from rsmtl.store.collection import OutputCollection
+from rsmtl.store.place import Place, is_object, place
+
+_LOG = logging.getLogger("rsmtl.flows")
+
+N_NAMED = 20
+"""Failed scenes that the state of a run names; its table has more of them."""
 
 
 class CatalogueRun(BaseModel):
@@ -48,8 +61,10 @@ class CatalogueRun(BaseModel):
     """STAC catalogue, collection or item, or a single raster or Zarr store: a path or URL."""
     model: str
     """A model that comes with rsmtl, the path of a checkpoint or exported program, or a classical method."""
-    out: Path
-    """Folder that receives a folder for each scene."""
+    search: Search = Search()
+    """Bounds on the items of the catalogue; all of them unless given."""
+    out: str
+    """Folder that receives a folder for each scene: a path, or the URL of one in an object store."""
     assets: Assets | None = None
     """What to take of each scene, in order; a list for each input of a model that has several."""
     settings: Settings = Settings()
@@ -67,6 +82,9 @@ class CatalogueRun(BaseModel):
     retry_delay_s: float = Field(default=10.0, ge=0)
     """Seconds before the first such retry; each further one waits twice as long."""
 
+    job_limit_s: float = Field(default=JOB_LIMIT_S, gt=0)
+    """A job on a chunk that runs for longer hangs, and is given up with its worker."""
+
     @model_validator(mode="after")
     def _one_cluster(self) -> "CatalogueRun":
         if self.workers and self.scheduler:
@@ -74,6 +92,23 @@ class CatalogueRun(BaseModel):
                 "`workers` starts a cluster and `scheduler` uses one that stands: give one of them"
             )
         return self
+
+    @property
+    def folder(self) -> Place:
+        """Where the products go; a relative path begins at the folder that the flow runs in."""
+        return place(self.out)
+
+    def request(self) -> Request:
+        """Return what is asked of every scene; errors as `load_model`."""
+        return Request(
+            model_finder(self.model),
+            self.folder,
+            self.settings,
+            self.assets,
+            self.resume,
+            self.overwrite,
+            self.job_limit_s,
+        )
 
 
 @flow(name="process-catalogue", persist_result=False)
@@ -87,22 +122,40 @@ def process_catalogue(run: CatalogueRun) -> list[SceneRow] | State:
         reason, after all others were processed; if nothing could be begun, one that says why.
     """
     try:
-        find_model, refs = model_finder(run.model), list(scene_refs(run.catalogue))
-        n_workers = run.workers or max(1, CPU_COUNT // run.settings.torch_threads)
-        with cluster_at(run.scheduler) if run.scheduler else local_cluster(n_workers) as cluster:
-            get_run_logger().info("%d scenes; dashboard: %s", len(refs), cluster.dashboard)
-            rows = _process_each(refs, run, find_model, cluster)
+        rows = _rows(run)
     except RsmtlError as error:
         return Failed(message=str(error), data=error)
-    create_markdown_artifact(scene_table(rows), key="scenes", description=f"Products in {run.out}")
+    _show(rows, run)
+    _write_report(rows, run)
     failed = [f"{row.scene}: {row.reason}" for row in rows if row.result == "failed"]
-    get_run_logger().info(
-        "%d of %d scenes have their product in %s", len(rows) - len(failed), len(rows), run.out
-    )
+    get_run_logger().info("%d of %d scenes have their product", len(rows) - len(failed), len(rows))
     if failed:
-        sentence = f"{len(failed)} of {len(rows)} scenes failed: {'; '.join(failed)}"
+        more = [f"and {len(failed) - N_NAMED} more"] if len(failed) > N_NAMED else []
+        sentence = f"{len(failed)} of {len(rows)} scenes failed: {'; '.join(failed[:N_NAMED] + more)}"
         return Failed(message=sentence, data=RunError(sentence))
     return rows
+
+
+def _show(rows: list[SceneRow], run: CatalogueRun) -> None:
+    """Keep the table of scenes with the records of the run. The products are no worse without."""
+    try:
+        create_markdown_artifact(scene_table(rows), key="scenes", description=f"Products in {run.folder}")
+    except httpx.HTTPError as error:
+        get_run_logger().warning(
+            "the table of scenes is not kept: Prefect's server does not answer (%s)", error
+        )
+
+
+def _write_report(rows: list[SceneRow], run: CatalogueRun) -> None:
+    """Write the page of the run, unless nothing has changed since. The products are no worse without."""
+    failed = {row.scene: row.reason for row in rows if row.result == "failed"}
+    for scene, reason in failed.items():
+        tell_failed(_LOG, scene, RunError(reason))
+    try:
+        if any(row.result != "stood already" for row in rows) or not (run.folder / REPORT_NAME).exists():
+            write_report(run.folder, failed)
+    except RsmtlError as error:
+        get_run_logger().warning("the report is not written: %s", error)
 
 
 def _may_pass(_step: Task[..., Any], _run: TaskRun, state: State) -> bool:
@@ -117,61 +170,77 @@ def _may_pass(_step: Task[..., Any], _run: TaskRun, state: State) -> bool:
     retry_condition_fn=_may_pass,
 )
 def process_scene(
-    ref: SceneRef, run: CatalogueRun, find_model: ModelFinder, executor: Executor, taken: frozenset[str]
+    ref: SceneRef, request: Request, executor: Executor, taken: dict[str, Any]
 ) -> SceneRow | State:
     """Run the model over one scene. A retry takes up what the attempt before it has finished.
 
     Parameters
     ----------
     taken
-        Ids of the scenes that have their product from this very run.
+        Sources of the scenes of the catalogue that have their product, by id.
     """
-    again = (task_run.run_count or 1) > 1
+    if (task_run.run_count or 1) > 1:
+        tell(_LOG, "scene retried", scene=ref.id)
+        request = replace(request, resume=True, overwrite=False)
     try:
-        scene = open_scene(ref.source, run.assets)
-        if scene.id in taken:
-            raise SceneError(
-                f"an earlier scene of the catalogue is called {scene.id!r} too, and has its product in the folder that "
-                "this one's would go to: give the scenes ids of their own"
-            )
-        with SceneBar(scene.id, Console(stderr=True)) as bar, said_plainly():
-            product = write(
-                scene,
-                find_model(scene, run.settings, executor),
-                run.out,
-                run.settings,
-                executor=executor,
-                resume=run.resume or again,
-                overwrite=run.overwrite and not again,
-                on_progress=bar.update,
-            )
+        scene = open_listed(request, ref, executor, taken)
+        with SceneBar(scene.id, Console(stderr=True)) as bar:
+            return _done(make_product(request, scene, executor, bar.update))
     except (RsmtlError, OSError) as error:
         return Failed(message=str(error), data=error)
+
+
+def _done(product: Product) -> SceneRow:
     return SceneRow(
-        scene=scene.id,
+        scene=product.scene,
         result="stood already" if product.reused else "written",
         folder=product.folder,
         n_windows=product.n_windows,
-        n_px=prod(read_run(product.folder).shape_px),
+        n_px=product.n_px,
         seconds=product.seconds,
     )
 
 
-def _process_each(
-    refs: list[SceneRef], run: CatalogueRun, find_model: ModelFinder, executor: Executor
-) -> list[SceneRow]:
-    """Take a step for each scene, one after the other; one that fails, fails alone."""
+def _rows(run: CatalogueRun) -> list[SceneRow]:
+    """Say of every scene what became of it; those whose product does not stand are processed."""
+    logger, catalogue = get_run_logger(), OutputCollection(run.folder)
+    request, refs = run.request(), list(scene_refs(run.catalogue, run.search))
+    found = ((number, standing_product(request, ref)) for number, ref in enumerate(refs))
+    rows = {number: _done(product) for number, product in found if product}  # they are no steps for Prefect
+    logger.info("%d scenes, products in %s: %d stand already", len(refs), run.folder, len(rows))
+    if len(rows) < len(refs):
+        n_workers = run.workers or max(1, CPU_COUNT // run.settings.torch_threads)
+        with flow_cluster(run.scheduler, n_workers) as cluster:
+            logger.info("dashboard: %s", cluster.dashboard)
+            _process_others(refs, rows, run, request, cluster, catalogue)
+    if any(row.folder for row in rows.values()):
+        catalogue.write()
+    return [rows[number] for number in range(len(refs))]
+
+
+def _process_others(
+    refs: list[SceneRef],
+    rows: dict[int, SceneRow],
+    run: CatalogueRun,
+    request: Request,
+    executor: Executor,
+    catalogue: OutputCollection,
+) -> None:
+    """Take a step for each scene that has no row yet, one after the other, and add one; one that fails, fails alone."""
     step = process_scene.with_options(
         retries=run.retries, retry_delay_seconds=exponential_backoff(run.retry_delay_s)
     )
-    rows: list[SceneRow] = []
-    for ref in refs:
-        taken = frozenset(row.scene for row in rows if row.folder)
-        # Quoted, or Prefect would look through the weights for results of other steps.
-        state = step(ref, run, quote(find_model), quote(executor), taken, return_state=True)
-        rows.append(_row(ref, state.result(raise_on_failure=False)))
-        get_run_logger().info("%s: %s", rows[-1].scene, rows[-1].result)
-    return rows
+    taken = {row.scene: refs[number].source for number, row in rows.items()}
+    for number, ref in enumerate(refs):
+        if number in rows:
+            continue
+        # Quoted, or Prefect would look through weights and ids for results of other steps.
+        state = step(ref, quote(request), quote(executor), quote(taken), return_state=True)
+        row = rows[number] = _row(ref, state.result(raise_on_failure=False))
+        if row.folder:
+            taken[row.scene] = ref.source
+            catalogue.add(row.folder)
+        get_run_logger().info("%s: %s", row.scene, row.result)
 
 
 def _row(ref: SceneRef, result: Any) -> SceneRow:
@@ -188,12 +257,14 @@ def _about(field: str, **how: Any) -> Any:
     return typer.Option(help=CatalogueRun.model_fields[field].description, **how)
 
 
+@with_search
 @with_settings
 def main(
     catalogue: Annotated[str, typer.Argument(help=CatalogueRun.model_fields["catalogue"].description)],
     model: Annotated[str, _about("model", metavar="NAME|PATH")],
-    out: Annotated[Path, _about("out", metavar="DIR")],
+    out: Annotated[str, _about("out", metavar="DIR")],
     settings: Settings,
+    search: Search,
     assets: Annotated[list[str], _about("assets", metavar="[INPUT=]NAME,...")] = [],  # noqa: B006  # typer copies it
     workers: Annotated[int | None, _about("workers", metavar="N")] = None,
     scheduler: Annotated[str | None, _about("scheduler", metavar="ADDRESS")] = None,
@@ -201,13 +272,15 @@ def main(
     overwrite: Annotated[bool, _about("overwrite")] = False,
     retries: Annotated[int, _about("retries")] = 3,
     retry_delay_s: Annotated[float, _about("retry_delay_s")] = 10.0,
+    job_limit_s: Annotated[float, _about("job_limit_s")] = JOB_LIMIT_S,
+    log: LogOption = None,
 ) -> int:
     """Run a model over every scene of a catalogue, as a Prefect flow."""
     try:
         run = CatalogueRun(
             catalogue=catalogue,
             model=model,
-            out=out.absolute(),
+            out=out,
             assets=read_assets(assets),
             settings=settings,
             workers=workers,
@@ -216,12 +289,14 @@ def main(
             overwrite=overwrite,
             retries=retries,
             retry_delay_s=retry_delay_s,
+            job_limit_s=job_limit_s,
+            search=search,
         )
     except ValidationError as error:
         raise InputError(f"the options are wrong: {explain(error)}") from error
-    with embedded_server(run.out / ".prefect"):
+    with log_to(log), embedded_server(None if is_object(run.folder) else run.folder / ".prefect"):
         return outcome(process_catalogue(run, return_state=True))
 
 
 if __name__ == "__main__":
-    run_as_program(main)
+    sys.exit(run_command(main))

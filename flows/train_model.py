@@ -7,6 +7,7 @@ given again until the model is registered.
 """
 
 import shutil
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,14 +22,15 @@ from prefect.tasks import Task, exponential_backoff
 from prefect.utilities.annotations import quote
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from flows.command_line import outcome, run_as_program
+from flows.cluster import flow_cluster
+from flows.command_line import outcome, run_command
 from flows.embedded import embedded_server
 from rsmtl.datasets.prepared import is_prepared
-from rsmtl.dispatch import ClusterExecutor, Launch, cluster_at, launch, local_cluster, said_plainly
+from rsmtl.dispatch import ClusterExecutor, Launch, launch, said_plainly
 from rsmtl.errors import InputError, RsmtlError, RunError, explain
 from rsmtl.models import read_card
 from rsmtl.prepare import prepare
-from rsmtl.store.folder import replacing
+from rsmtl.store.place import replacing
 from rsmtl.training import evaluate_checkpoint, read_config
 from rsmtl.training.card import describe, scores_table
 from rsmtl.training.validate import Scores, validation_score
@@ -96,9 +98,7 @@ def train_model(run: TrainingRun) -> Registered | State:
         Or a failed state that says why.
     """
     try:
-        with (
-            cluster_at(run.scheduler) if run.scheduler else local_cluster(run.workers or CPU_COUNT) as cluster
-        ):
+        with flow_cluster(run.scheduler, run.workers or CPU_COUNT) as cluster:
             get_run_logger().info("dashboard: %s", cluster.dashboard)
             prepare_data(run, quote(cluster))
             training = train_on_cluster.with_options(
@@ -232,4 +232,4 @@ def main(
 
 
 if __name__ == "__main__":
-    run_as_program(main)
+    sys.exit(run_command(main))

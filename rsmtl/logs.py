@@ -2,7 +2,6 @@
 
 import json
 import logging
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -10,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from rsmtl.errors import InputError, RsmtlError
+from rsmtl.redaction import redacted_value
 
 ROOT = "rsmtl"
 """Name of the logger that all of this package's are children of."""
 
 logging.getLogger(ROOT).addHandler(logging.NullHandler())  # or Python prints errors that nobody asked to hear
 
-_USER = re.compile(r"(?<=://)[^/\s'\"]+@")
-_QUERY = re.compile(r"(://[^\s?'\"]+)\?[^\s'\"]+")
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"event", "message", "asctime"}
 
 
@@ -35,7 +33,7 @@ def tell(log: logging.Logger, event: str, *, level: int = logging.INFO, **fields
     """
     if log.getEffectiveLevel() > level:
         return
-    fields = {name: redacted(value) if isinstance(value, str) else value for name, value in fields.items()}
+    fields = redacted_value(fields)
     message = " ".join([event, *(f"{name}={json.dumps(value)}" for name, value in fields.items())])
     extra = {"event": event, **fields}
     log.handle(log.makeRecord(log.name, level, __file__, 0, "%s", (message,), None, extra=extra))
@@ -46,11 +44,6 @@ def tell_failed(log: logging.Logger, scene: str, error: Exception) -> None:
     about = {"scene": scene} if scene else {}
     event, kind = "scene failed" if scene else "run failed", type(error).__name__
     tell(log, event, level=logging.ERROR, **about, error=kind, reason=" ".join(str(error).split()))
-
-
-def redacted(text: str) -> str:
-    """Return a text whose URLs have lost user, password and query, which may be a signature."""
-    return _QUERY.sub(r"\1?…", _USER.sub("…@", text))
 
 
 class JsonLines(logging.Formatter):

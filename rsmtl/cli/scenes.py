@@ -8,6 +8,7 @@ from rsmtl.cli.sources import read_sources
 from rsmtl.cli.workers import workers_of
 from rsmtl.engine.executor import Executor
 from rsmtl.errors import RsmtlError
+from rsmtl.redaction import redacted
 from rsmtl.scene.open import SceneRef, Source, scene_refs
 from rsmtl.scene.search import Search
 
@@ -56,5 +57,5 @@ def _found(sources: Sequence[Source], search: Search, report: Report) -> list[Sc
         try:
             found += scene_refs(source, search)
         except RsmtlError as error:
-            report.fail(str(source), error)
+            report.fail(redacted(str(source)), error)
     return found

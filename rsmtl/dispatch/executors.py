@@ -22,6 +22,7 @@ from weakref import WeakKeyDictionary
 import dask
 from distributed import Client, KilledWorker, LocalCluster, Scheduler, Worker, WorkerPlugin
 from distributed import Future as DaskFuture
+from distributed.client import ClosedClientError
 from distributed.comm import CommClosedError
 
 from rsmtl.dispatch.connect import connect
@@ -266,5 +267,5 @@ def said_plainly() -> Iterator[None]:
             "a job ended its worker several times over, most likely for want of memory: use a smaller chunk or "
             "batch, or workers with more memory, and finish with --resume"
         ) from error
-    except (CancelledError, CommClosedError) as error:
+    except (CancelledError, CommClosedError, ClosedClientError) as error:
         raise RunError("the cluster's scheduler is gone: start it again, and finish with --resume") from error

@@ -15,6 +15,7 @@ from rsmtl.engine.kernel import Array, Partial, finish_chunk, run_chunk
 from rsmtl.engine.plan import Plan
 from rsmtl.errors import RunError
 from rsmtl.lattice import Area, Chunk
+from rsmtl.scene.sources import check_unchanged
 from rsmtl.store.ledger import ChunkRecord, Ledger, Span
 from rsmtl.store.place import Place
 from rsmtl.store.zarr import write_shard
@@ -61,7 +62,7 @@ def run_job(plan: Plan, folder: Place, chunk: Chunk) -> Receipt:
     clock, ledger = _Clock(), Ledger(folder, plan.run)
     if ledger.has_partial(chunk):
         return Receipt(finished=ledger.is_done(chunk))
-    partial = run_chunk(plan, chunk)
+    partial = _run(plan, chunk)
     complete = all(ledger.has_partial(source) for source in plan.lattice.waits_for(chunk) - {chunk})
     ledger.write_partial(chunk, _packed(partial, None if complete else clock.span(partial.seconds)))
     if complete:
@@ -81,6 +82,13 @@ def finish_job(plan: Plan, folder: Place, chunk: Chunk) -> Receipt:
     core = {name: found[_core_name(name)] for name in outputs}
     receipt = _finish(plan, folder, chunk, Partial(core, {}, n_run, n_skipped, {}), clock, _unpacked(found))
     return replace(receipt, windows_run=windows_run)
+
+
+def _run(plan: Plan, chunk: Chunk) -> Partial:
+    """Run a chunk's windows; nothing is kept of what came of an input that changed meanwhile."""
+    partial = run_chunk(plan, chunk)
+    check_unchanged(plan.scene.sources)
+    return partial
 
 
 def _finish(plan: Plan, folder: Place, chunk: Chunk, own: Partial, clock: _Clock, *before: Span) -> Receipt:
@@ -164,7 +172,7 @@ def _sums(plan: Plan, folder: Place, chunk: Chunk, names: list[str]) -> tuple[di
     if found is not None:
         return found, 0
     clock = _Clock()
-    partial = run_chunk(plan, chunk)
+    partial = _run(plan, chunk)
     ledger.write_partial(chunk, _packed(partial, clock.span(partial.seconds)))
     found = ledger.read_partial(chunk, names)
     if found is None:

@@ -14,9 +14,11 @@ from rsmtl.engine.cost import check_fits, cost
 from rsmtl.engine.drain import JOB_LIMIT_S, Progress, drain
 from rsmtl.engine.events import tell_product
 from rsmtl.engine.executor import Executor, SerialExecutor
+from rsmtl.engine.mend import unmark_torn
 from rsmtl.engine.network import check_device
 from rsmtl.engine.plan import plan
 from rsmtl.engine.publish import publish
+from rsmtl.errors import InputError
 from rsmtl.models.model import Model
 from rsmtl.scene.scene import Scene
 from rsmtl.store.claim import claimed
@@ -94,15 +96,16 @@ def write(
     executor = executor or SerialExecutor()
     check_fits(cost(made), executor)
     folder = product_folder(place(out), scene.id)
-    if finished(folder) == made.run and not overwrite:
-        return stood(folder, read_run(folder), time.perf_counter() - clock)
+    if not overwrite and (run := _standing(folder, made.run)):
+        return stood(folder, run, time.perf_counter() - clock)
     refuse_symlinks(folder)
     executor.submit(check_device, made.settings.device).result()
     with claimed(folder) as check_claim:
-        if finished(folder) == made.run and not overwrite:  # by whoever had the claim until now
-            return stood(folder, read_run(folder), time.perf_counter() - clock)
+        if not overwrite and (run := _standing(folder, made.run)):  # by whoever had the claim until now
+            return stood(folder, run, time.perf_counter() - clock)
         Ledger(folder).open(made.fingerprint, resume=resume, overwrite=overwrite)
         create_store(folder, made.outputs, made.geobox, made.lattice.y.chunk_px)
+        unmark_torn(made, folder, executor)
 
         def report(progress: Progress) -> None:
             check_claim()
@@ -112,6 +115,14 @@ def write(
         publish(made, folder, executor, started)
         Ledger(folder).close()
     return _made(folder, progress.windows_run, time.perf_counter() - clock)
+
+
+def _standing(folder: Place, fingerprint: str) -> Run | None:
+    """Return the record of a run's finished product; None if there is none, or it is damaged, and is to be written."""
+    try:
+        return read_run(folder) if finished(folder) == fingerprint else None
+    except InputError:
+        return None
 
 
 def stood(folder: Place, run: Run, seconds: float) -> Product:

@@ -2,7 +2,9 @@
 
 import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -10,6 +12,7 @@ import xarray as xr
 
 from rsmtl.engine.executor import Executor
 from rsmtl.engine.plan import Plan
+from rsmtl.errors import RsmtlError, RunError
 from rsmtl.models.checkpoint import locate
 from rsmtl.redaction import redacted, redacted_value
 from rsmtl.scene.read import reduced
@@ -18,7 +21,7 @@ from rsmtl.store.folder import cog_path
 from rsmtl.store.item import write_item
 from rsmtl.store.ledger import Ledger
 from rsmtl.store.output import Output
-from rsmtl.store.place import Place
+from rsmtl.store.place import Place, sweep
 from rsmtl.store.provenance import InputRun, Run, Source, software, write_run
 from rsmtl.store.quicklook import EDGE_PX, write_quicklook
 from rsmtl.store.zarr import open_product
@@ -36,6 +39,7 @@ def publish(plan: Plan, folder: Place, executor: Executor, started: datetime) ->
     jobs: list[Future[float]] = [executor.submit(cog_job, folder, output) for output in plan.outputs]
     seconds = {"cog": sum(job.result() for job in jobs)}
     seconds["quicklook"] = executor.submit(quicklook_job, executor.share(plan), folder).result()
+    sweep(folder)  # what workers left that were killed while they wrote
     run = _run(plan, folder, seconds, started)
     write_run(folder, run)
     write_item(folder, run, plan.outputs, plan.geobox, plan.scene.properties)
@@ -44,15 +48,16 @@ def publish(plan: Plan, folder: Place, executor: Executor, started: datetime) ->
 def cog_job(folder: Place, output: Output) -> float:
     """Write the COG of an output from the store; returns seconds."""
     start = time.perf_counter()
-    write_cog(
-        _stored(folder, output.name),
-        cog_path(folder, output.name),
-        nodata=output.nodata,
-        bands=output.bands,
-        classes=output.classes,
-        band_scale=output.band_scale,
-        band_offset=output.band_offset,
-    )
+    with _mendable(folder):
+        write_cog(
+            _stored(folder, output.name),
+            cog_path(folder, output.name),
+            nodata=output.nodata,
+            bands=output.bands,
+            classes=output.classes,
+            band_scale=output.band_scale,
+            band_offset=output.band_offset,
+        )
     return time.perf_counter() - start
 
 
@@ -61,8 +66,23 @@ def quicklook_job(plan: Plan, folder: Place) -> float:
     start = time.perf_counter()
     reference = plan.scene.inputs[plan.model.spec.reference]
     image = reduced(reference, EDGE_PX)
-    write_quicklook(folder, plan.scene.id, image, reference.bands, plan.outputs)
+    with _mendable(folder):
+        write_quicklook(folder, plan.scene.id, image, reference.bands, plan.outputs)
     return time.perf_counter() - start
+
+
+@contextmanager
+def _mendable(folder: Place) -> Iterator[None]:
+    """Turn what a damaged shard or picture leads its reader to into a `RunError`: taken up again, the run mends it."""
+    try:
+        yield
+    except (RsmtlError, MemoryError):
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise RunError(
+            f"what stands in {folder} cannot be read ({reason}): finish with --resume, which mends it"
+        ) from error
 
 
 def _stored(folder: Place, name: str) -> xr.DataArray:

@@ -7,6 +7,7 @@ from rsmtl.config import Settings
 from rsmtl.engine.classical import ModelFinder
 from rsmtl.engine.plan import fingerprinted_software
 from rsmtl.errors import RsmtlError
+from rsmtl.redaction import redacted_value
 from rsmtl.scene.open import Assets, Source, opened_with, scene_id
 from rsmtl.scene.sources import source_file
 from rsmtl.store.folder import product_folder
@@ -37,7 +38,7 @@ def standing(
         return None
     same = (
         run.fingerprint == fingerprint
-        and run.opened_with == opened_with(source, assets)
+        and run.opened_with == redacted_value(opened_with(source, assets))
         and find_model.made(run.model_source, run.model_sha256)
         and _same_settings(run.settings, settings)
         and fingerprinted_software().items() <= run.software.items()

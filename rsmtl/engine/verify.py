@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from rsmtl.config import Settings
@@ -14,16 +13,16 @@ from rsmtl.engine.classical import model_finder
 from rsmtl.engine.executor import SerialExecutor
 from rsmtl.engine.kernel import Array, finish_chunk, run_chunk
 from rsmtl.engine.plan import Plan, plan
+from rsmtl.engine.stored import stored_chunk
 from rsmtl.errors import InputError
 from rsmtl.lattice import Area, Chunk
 from rsmtl.scene.open import reopen
 from rsmtl.store.folder import ITEM_NAME
 from rsmtl.store.item import damaged_files
 from rsmtl.store.ledger import Ledger
-from rsmtl.store.output import Output
 from rsmtl.store.place import Place, disk_errors, remove
 from rsmtl.store.provenance import read_run
-from rsmtl.store.zarr import content_hash, damaged_metadata, read_region
+from rsmtl.store.zarr import content_hash, damaged_metadata
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ def _torn(made: Plan, folder: Place, fingerprint: str) -> Iterator[tuple[Chunk, 
     records = Ledger(folder, fingerprint).done()
     for chunk, output in product(made.chunks, made.outputs):
         record = records.get(chunk)
-        stored = _stored(made, folder, chunk, output)
+        stored = stored_chunk(made, folder, chunk, output)
         if record is None or record.sha256.get(output.name) != content_hash(stored):
             yield chunk, output.name
 
@@ -126,19 +125,8 @@ def _differing(made: Plan, folder: Place, chunk: Chunk) -> list[str]:
     return [
         output.name
         for output in made.outputs
-        if not _same(_stored(made, folder, chunk, output), whole[output.name])
+        if not _same(stored_chunk(made, folder, chunk, output), whole[output.name])
     ]
-
-
-def _stored(made: Plan, folder: Place, chunk: Chunk, output: Output) -> NDArray[Any]:
-    """What stands of a chunk; nothing where it cannot be read, which is no error here but a finding."""
-    y, x = made.lattice.y.chunk_span(chunk[0]), made.lattice.x.chunk_span(chunk[1])
-    try:
-        return read_region(folder, output, y.scaled(output.scale).slice, x.scaled(output.scale).slice)
-    except MemoryError:
-        raise
-    except Exception:  # zarr raises whatever a damaged byte leads it to
-        return np.empty(0)
 
 
 def _same(stored: NDArray[Any], computed: NDArray[Any]) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from rsmtl.errors import InputError, SceneError
-from rsmtl.logs import redacted
+from rsmtl.redaction import redacted
 from rsmtl.store.folder import FINGERPRINT_NAME, ITEM_NAME, LEDGER_NAME, product_folder
 from rsmtl.store.ledger import Ledger, Span
 from rsmtl.store.place import Place, read

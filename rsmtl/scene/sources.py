@@ -2,11 +2,13 @@
 
 import hashlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlparse
 
 import fsspec
 
+from rsmtl.errors import RunError
 from rsmtl.gdal import is_remote
 from rsmtl.scene.scene import SourceFile
 
@@ -36,6 +38,23 @@ def source_file(href: str) -> SourceFile:
     except OSError:
         return SourceFile(href)  # a path of GDAL's own, such as `/vsizip/…`
     return SourceFile(href, stat.st_size, str(stat.st_mtime_ns))
+
+
+def check_unchanged(sources: Iterable[SourceFile]) -> None:
+    """Refuse to go on if a local file is not the one that a scene was opened with; others would have to be asked for.
+
+    Raises
+    ------
+    RunError
+        If one was replaced or is gone.
+    """
+    for source in sources:
+        is_local_file = source.version and not is_remote(source.href) and not local_path(source.href).is_dir()
+        if is_local_file and source_file(source.href) != source:
+            raise RunError(
+                f"{source.href} changed while it was read: put back what was there and finish with --resume, or "
+                "start anew with --overwrite"
+            )
 
 
 def _local_zarr(href: str, store: Path) -> SourceFile:

@@ -122,9 +122,7 @@ class Ledger:
                 remove(self._root / "chunks")
             for name in ("chunks", "partials"):
                 make_folder(self._root / name)
-                sweep(self._root / name)
             sweep(self.folder)
-            sweep(self._root)
         _write_json(self._root / FINGERPRINT_NAME, fingerprint)
 
     def fingerprint(self) -> dict[str, Any] | None:

@@ -203,12 +203,11 @@ def is_part(path: Place) -> bool:
 
 
 def sweep(folder: Place) -> None:
-    """Remove the temporary files that killed processes left in `folder` (not in its subfolders)."""
+    """Remove the temporary files that killed processes left in `folder` and below."""
     if is_object(folder):  # an upload that was cut off is no object; the bucket's own rules remove its parts
         return
-    for path in folder.iterdir():
-        if is_part(path):
-            remove(path)
+    for path in sorted(folder.rglob(f".*{_PART}*")):
+        remove(path)
 
 
 def make_folder(path: Place) -> None:

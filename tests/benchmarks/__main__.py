@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import overhead, training
+from tests.benchmarks import flow, overhead, training
 
 
 def main() -> None:
@@ -40,6 +40,11 @@ def main() -> None:
                 f"{found.cpu_ratio:.3f}",
             )
     Console().print(table)
+    steps = flow.measure(options.workers, options.pairs)
+    print(
+        f"the flow costs {steps.overhead_s:.3f} s per scene of one chunk, over {steps.plain_s:.2f} s without it; "
+        f"a scene that stands already takes {steps.standing_s:.3f} s"
+    )
     cost = training.measure(options.pairs)
     print(
         f"training, {training.N_RANKS} ranks: Dask launch {cost.dask_images_per_s:.1f} images/s, torchrun "

@@ -30,8 +30,8 @@ def test_a_chunk_that_differs(call: Call, product: Path, scene: Path, model: Pat
     ended = call("verify", product, "--chunks", 4)
     assert ended.status == 1
     assert (
-        "scene: the shard of 'segmentation' in chunk (1, 1) changed after the product was made (checksums differ), or went "
-        "missing, so its item.json was withdrawn: mend the product with `rsmtl predict --resume`"
+        "scene: the shard of 'segmentation' in chunk (1, 1) changed after the product was made (checksums differ), or "
+        "went missing, so its item.json was withdrawn: mend the product with `rsmtl predict --resume`"
     ) in ended.err
     assert len(ended.err.splitlines()) == 1
     assert "differs" in ended.out

@@ -106,10 +106,11 @@ def test_ctrl_c_still_reaches_the_caller() -> None:
         signal.raise_signal(signal.SIGINT)
 
 
-_going_on = threading.Event()
+_begun, _going_on = threading.Event(), threading.Event()
 
 
 def _wait() -> bool:
+    _begun.set()
     return _going_on.wait(60)
 
 
@@ -119,6 +120,7 @@ def test_an_error_does_not_wait_for_threads() -> None:
     def be_interrupted() -> None:
         with threads(1) as executor:
             jobs.extend((executor.submit(_wait), executor.submit(_wait)))
+            assert _begun.wait(60)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -30,6 +30,7 @@ from flows.process_catalogue import CatalogueRun, main, process_catalogue
 from flows.scene_table import SceneRow
 from rsmtl.config import Settings
 from rsmtl.errors import InputError, RunError
+from rsmtl.scene.search import Search
 from rsmtl.store.folder import ITEM_NAME
 from rsmtl.store.ledger import Ledger
 from rsmtl.synthetic.catalogue import write_catalogue
@@ -53,7 +54,7 @@ def run(
     return CatalogueRun(
         catalogue=str(catalogue),
         model=str(model_path),
-        out=tmp_path / "products",
+        out=str(tmp_path / "products"),
         assets=["hrms"],
         settings=SETTINGS,
         scheduler=scheduler,
@@ -118,8 +119,8 @@ def test_a_broken_scene_fails_alone_and_is_named(run: CatalogueRun, catalogue: P
     assert state.is_failed()
     assert state.message.startswith(f"1 of 2 scenes failed: {BROKEN}: ")
     assert "cannot be opened as a raster" in state.message
-    assert (run.out / GOOD / ITEM_NAME).exists()
-    assert not (run.out / BROKEN).exists()
+    assert (run.folder / GOOD / ITEM_NAME).exists()
+    assert not (run.folder / BROKEN).exists()
     table = table_of(state)
     assert f"| {GOOD} | written | 9 | " in table
     assert f"| {BROKEN} | failed |" in table
@@ -135,14 +136,14 @@ def test_what_stands_is_left_and_what_was_mended_is_made(run: CatalogueRun, cata
     whole = image.read_bytes()
     cut_off(image)
     process_catalogue(run, return_state=True)
-    stood = identity(run.out / GOOD / ITEM_NAME)
+    stood = identity(run.folder / GOOD / ITEM_NAME)
 
     image.write_bytes(whole)
     state = process_catalogue(run, return_state=True)
 
     rows = rows_of(state)
     assert [rows[GOOD].result, rows[BROKEN].result] == ["stood already", "written"]
-    assert identity(run.out / GOOD / ITEM_NAME) == stood
+    assert identity(run.folder / GOOD / ITEM_NAME) == stood
     assert rows[GOOD].n_windows == rows[BROKEN].n_windows == 9
     assert rows[GOOD].n_px == 128 * 128
     assert f"| {GOOD} | stood already | 9 | " in table_of(state)
@@ -150,15 +151,15 @@ def test_what_stands_is_left_and_what_was_mended_is_made(run: CatalogueRun, cata
 
 def test_overwriting_makes_what_stands_anew(run: CatalogueRun) -> None:
     process_catalogue(run, return_state=True)
-    stood = identity(run.out / GOOD / ITEM_NAME)
+    stood = identity(run.folder / GOOD / ITEM_NAME)
     state = process_catalogue(run.model_copy(update={"overwrite": True}), return_state=True)
     assert {row.result for row in state.result()} == {"written"}
-    assert identity(run.out / GOOD / ITEM_NAME) != stood
+    assert identity(run.folder / GOOD / ITEM_NAME) != stood
 
 
 def test_a_disk_that_comes_back_is_worth_a_retry(run: CatalogueRun) -> None:
-    run.out.mkdir()
-    in_the_way = run.out / GOOD
+    run.folder.mkdir()
+    in_the_way = run.folder / GOOD
     in_the_way.write_text("not a folder")
     with when_a_retry_waits(in_the_way.unlink):
         state = process_catalogue(run, return_state=True)
@@ -175,7 +176,7 @@ def test_a_retry_takes_up_what_is_finished(run: CatalogueRun, tmp_path: Path) ->
     finished: dict[str, int] = {}
 
     def mend() -> None:
-        marks = (run.out / "flickering" / "ledger" / "chunks").iterdir()
+        marks = (run.folder / "flickering" / "ledger" / "chunks").iterdir()
         finished.update({mark.name: mark.stat().st_mtime_ns for mark in marks})
         image.write_bytes(whole)
         os.utime(image, ns=(stat.st_atime_ns, stat.st_mtime_ns))
@@ -187,7 +188,7 @@ def test_a_retry_takes_up_what_is_finished(run: CatalogueRun, tmp_path: Path) ->
         )
 
     assert rows_of(state)["flickering"].result == "written"
-    folder = run.out / "flickering"
+    folder = run.folder / "flickering"
     marks = {mark.name: mark.stat().st_mtime_ns for mark in (folder / "ledger" / "chunks").iterdir()}
     assert len(finished) == 15
     assert len(marks) == len(Ledger(folder).done()) == 16
@@ -195,11 +196,11 @@ def test_a_retry_takes_up_what_is_finished(run: CatalogueRun, tmp_path: Path) ->
 
 
 def test_a_disk_that_stays_away_fails_the_scene(run: CatalogueRun) -> None:
-    run.out.mkdir()
-    (run.out / GOOD).write_text("not a folder")
+    run.folder.mkdir()
+    (run.folder / GOOD).write_text("not a folder")
     state = process_catalogue(run, return_state=True)
     assert state.message.startswith(f"1 of 2 scenes failed: {GOOD}: cannot write")
-    assert (run.out / BROKEN / ITEM_NAME).exists()
+    assert (run.folder / BROKEN / ITEM_NAME).exists()
     assert steps_of(state)[GOOD].run_count == 3
 
 
@@ -207,7 +208,7 @@ def test_two_scenes_of_one_id_do_not_share_a_folder(run: CatalogueRun, catalogue
     item = catalogue.parent / BROKEN / f"{BROKEN}.json"
     item.write_text(item.read_text().replace(f'"id": "{BROKEN}"', f'"id": "{GOOD}"'))
     state = process_catalogue(run.model_copy(update={"overwrite": True}), return_state=True)
-    assert state.message.startswith(f"1 of 2 scenes failed: {BROKEN}: an earlier scene")
+    assert state.message.startswith(f"1 of 2 scenes failed: {BROKEN}: {item} has the same id as")
 
 
 @pytest.mark.parametrize(
@@ -226,6 +227,15 @@ def test_what_nothing_can_be_begun_with_is_said_in_a_sentence(
     assert said in state.message
     with pytest.raises(InputError, match=said):
         state.result()
+
+
+def test_parameters_come_back_from_json_as_they_were() -> None:
+    search = Search(since="2024-01-01", until="2024-01-31", bbox=(8, 45, 9, 46), collections=("a",))
+    assets = {"pan": ["pan"], "ms": ["red"]}
+    run = CatalogueRun(
+        catalogue="c", model="m", out="s3://b/p", assets=assets, search=search, settings=SETTINGS
+    )
+    assert CatalogueRun.model_validate_json(run.model_dump_json()) == run
 
 
 def test_one_cluster_is_asked_for() -> None:
@@ -292,6 +302,37 @@ def test_ctrl_c_ends_the_command_and_all_it_started(
     assert "Traceback" not in said
     assert len(members) >= 3, "the command, the server, a worker"
     assert psutil.wait_procs(members, timeout=10)[1] == []
+
+
+@pytest.mark.slow
+def test_a_server_that_dies_for_good_is_said_in_a_sentence(
+    catalogue: Path, model_path: Path, tmp_path: Path
+) -> None:
+    words = [str(catalogue), "--model", str(model_path), "--out", str(tmp_path / "out"), "--assets", "hrms"]
+    told = surroundings(tmp_path)
+    told["env"] |= {"PREFECT_CLIENT_MAX_RETRIES": "0", "PREFECT_EVENTS_WORKER_MAX_QUEUE_SIZE": "1"}  # sooner
+    words += ["--window", "64", "--overlap", "16", "--workers", "1"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "flows.process_catalogue", *words],
+        **told,
+        stderr=subprocess.PIPE,
+    ) as started:
+        assert started.stderr is not None
+        for line in started.stderr:
+            if f"{GOOD}: written" in line:
+                for child in psutil.Process(started.pid).children():
+                    if "uvicorn" in child.cmdline():
+                        child.kill()
+                break
+        said = started.stderr.read()
+    assert started.returncode == 1
+    assert "2 of 2 scenes have their product" in said
+    (sentence,) = [line for line in said.splitlines() if line.startswith("Prefect's server is gone (")]
+    assert sentence.endswith("see to the server, and give the same command again")
+
+    again = command(tmp_path, *words)
+    assert again.returncode == 0, again.stderr
+    assert ": written" not in again.stderr
 
 
 def command(home: Path, *words: str) -> subprocess.CompletedProcess[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from flows.scene_table import N_THUMBNAILS, THUMBNAIL_PX, SceneRow, scene_table
+from flows.scene_table import N_ROWS, N_THUMBNAILS, THUMBNAIL_PX, SceneRow, scene_table
 from rsmtl.store.folder import QUICKLOOK_NAME
 
 
@@ -24,7 +24,9 @@ def test_each_scene_has_a_row_with_its_figures(tmp_path: Path) -> None:
     table = scene_table(
         [written("a", tmp_path), SceneRow("b", "failed", reason="no such file: give another")]
     )
-    assert table.splitlines()[2:] == [
+    lines = table.splitlines()
+    assert lines[0] == "2 scenes: 1 failed, 1 written"
+    assert lines[4:] == [
         "| a | written | 1,234 | 5.0 Mpx | 1 min 15 s |  |",
         "| b | failed |  |  |  |  |",
         "",
@@ -46,8 +48,20 @@ def test_pictures_are_small_and_few(tmp_path: Path) -> None:
     assert red > 150 > green + blue
 
 
+def test_of_ten_thousand_scenes_the_table_has_what_was_done_and_what_failed(tmp_path: Path) -> None:
+    rows = [SceneRow(f"s{k}", "stood already", tmp_path) for k in range(9_600)]
+    rows += [SceneRow(f"s{k}", "failed", reason="broken " * 20) for k in range(9_600, 9_900)]
+    rows += [written(f"s{k}", tmp_path) for k in range(9_900, 10_000)]
+    lines = scene_table(rows).splitlines()
+    assert lines[0] == "10,000 scenes: 300 failed, 9,600 stood already, 100 written"
+    assert lines[4].startswith("| s9600 | failed |")
+    assert lines[4 + N_ROWS : 4 + N_ROWS + 2] == ["", "and 9,800 more"]
+    assert lines[-1] == "- and 100 more"
+    assert len("\n".join(lines)) < 100_000
+
+
 def test_what_a_catalogue_says_is_not_taken_for_markdown(tmp_path: Path) -> None:
     table = scene_table([SceneRow("x|y\n<img src=z>", "failed", reason="[a](http://b) `c`")])
-    row = table.splitlines()[2]
+    row = table.splitlines()[4]
     assert row == r"| x\|y \<img src=z\> | failed |  |  |  |  |"
     assert r"\[a\]\(http://b\) \`c\`" in table

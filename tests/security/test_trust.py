@@ -1,0 +1,138 @@
+"""Catalogues come from others: what they name is read only if they may name it, and nothing is unpickled."""
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rsmtl.errors import SceneError
+from rsmtl.scene.open import open_scene, scene_refs
+from rsmtl.scene.trust import trusted
+from tests.scene.conftest import served as served
+from tests.scene.rasters import asset, image, write_catalog, write_item, write_raster
+
+REMOTE = "https://catalogue.example/items/item.json"
+
+
+@pytest.mark.parametrize(
+    "href",
+    [
+        "/etc/passwd",
+        "file:///etc/passwd",
+        "/vsicurl/http://x/a.tif",
+        "/vsizip//etc/a.zip/a.tif",
+        "/vsistdin/",
+        "simplecache::file:///etc/passwd",
+        "zip://a.json::file:///etc/a.zip",
+        "https://x/a.json::file:///etc/a",
+        "reference://",
+        "vrt:///etc/a.tif",
+        "WMS:http://x",
+        "PG:host=x",
+        "MEM:::DATAPOINTER=1",
+        "<VRTDataset/>",
+        "ftp://x/a.tif",
+        "http://127.0.0.1:8787/info",
+        "http://[::1]/a.tif",
+        "http://localhost/a.tif",
+        "http://0.0.0.0/a.tif",
+        "http://169.254.169.254/latest/meta-data",
+    ],
+)
+def test_what_came_over_the_network_names_no_file_or_service_of_ours(href: str) -> None:
+    with pytest.raises(SceneError, match=r"^'https://catalogue.example/items/item.json' names '"):
+        trusted(REMOTE, href)
+
+
+@pytest.mark.parametrize(
+    "href", ["https://other.example/a.tif", "s3://bucket/a.tif", "gs://b/a.tif", "http://10.0.0.1/a.tif"]
+)
+def test_what_came_over_the_network_names_servers_and_stores(href: str) -> None:
+    assert trusted(REMOTE, href) == href
+
+
+def test_a_document_of_this_machine_names_what_is_on_it() -> None:
+    for document in ("http://127.0.0.1:8080/item.json", "http://localhost/item.json"):
+        href = document.replace("item.json", "a.tif")
+        assert trusted(document, href) == href
+    for href in ("/data/a.tif", "file:///data/a.tif", "https://x/a.tif"):
+        assert trusted("/data/item.json", href) == href
+    for href in ("simplecache::https://x/a.tif", "/vsizip/a.zip/a.tif", "vrt:///data/a.tif"):
+        with pytest.raises(SceneError, match="which is neither a path nor a URL"):
+            trusted("/data/item.json", href)
+
+
+def test_a_served_item_cannot_have_local_files_read(served: str, tmp_path: Path) -> None:
+    secret = write_raster(tmp_path / "secret.tif", image(3, 32, 32))
+    for k, href in enumerate((f"file://{secret}", f"/vsizip/{secret}")):
+        write_item(tmp_path, {"image": asset(href)}, item_id=f"hostile-{k}")
+        with pytest.raises(SceneError):
+            open_scene(f"{served}/hostile-{k}.json")
+
+
+def test_a_served_catalogue_cannot_have_local_items_read(served: str, tmp_path: Path) -> None:
+    item = write_item(tmp_path, {"image": asset("a.tif")})
+    for links in ({"items": (f"file://{item}",)}, {"children": (f"file://{item}",)}):
+        write_catalog(tmp_path, **links)
+        with pytest.raises(SceneError, match="may name nothing but URLs"):
+            list(scene_refs(f"{served}/catalog.json"))
+
+
+def test_a_served_vrt_cannot_have_local_files_read(served: str, tmp_path: Path) -> None:
+    secret = write_raster(tmp_path / "secret.tif", image(1, 32, 32))
+    vrt = (
+        '<VRTDataset rasterXSize="32" rasterYSize="32"><SRS>EPSG:32631</SRS>'
+        "<GeoTransform>500000,10,0,5000000,0,-10</GeoTransform>"
+        '<VRTRasterBand dataType="UInt16" band="1"><SimpleSource>'
+        f'<SourceFilename relativeToVRT="0">{secret}</SourceFilename><SourceBand>1</SourceBand>'
+        "</SimpleSource></VRTRasterBand></VRTDataset>"
+    )
+    for name in ("list.vrt", "list.tif"):
+        (tmp_path / name).write_text(vrt)
+        with pytest.raises(SceneError, match="GDAL's format VRT, which may name other files"):
+            open_scene(f"{served}/{name}")
+    assert open_scene(tmp_path / "list.vrt").inputs["image"].read(slice(0, 1), slice(0, 1)).size == 1
+    assert open_scene(f"{served}/secret.tif").inputs["image"].bands == ("1",)
+
+
+_RUN: list[str] = []
+
+
+class _Hostile:
+    def __reduce__(self) -> Any:
+        return _RUN.append, ("a pickle was read",)
+
+
+@pytest.mark.parametrize("dtype", ["<u2", "|O"])
+@pytest.mark.parametrize("place", ["compressor", "filters", "last filter"])
+@pytest.mark.parametrize("array", ["band", "x"])
+def test_a_zarr_store_cannot_have_a_pickle_read(tmp_path: Path, dtype: str, place: str, array: str) -> None:
+    store, pickled = tmp_path / "hostile.zarr", {"id": "pickle"}
+    store.mkdir()
+    (store / ".zgroup").write_text('{"zarr_format": 2}')
+    for name, dims in (("band", ["y", "x"]), ("y", ["y"]), ("x", ["x"])):
+        about: dict[str, Any] = {
+            "zarr_format": 2,
+            "dtype": "<u2",
+            "compressor": None,
+            "filters": None,
+            "order": "C",
+        }
+        about |= {"shape": [4] * len(dims), "chunks": [4] * len(dims), "fill_value": 0}
+        if name == array:
+            about |= {"dtype": dtype, "fill_value": 0 if dtype == "<u2" else None}
+            about["compressor"] = pickled if place == "compressor" else None
+            filters = {"filters": [pickled], "last filter": [{"id": "vlen-utf8"}, pickled]}
+            about["filters"] = filters.get(place)
+        (store / name).mkdir()
+        (store / name / ".zarray").write_text(json.dumps(about))
+        (store / name / ".zattrs").write_text(json.dumps({"_ARRAY_DIMENSIONS": dims}))
+        (store / name / ".".join("0" * len(dims))).write_bytes(
+            pickle.dumps(_Hostile()) if name == array else np.arange(4 ** len(dims), dtype="<u2").tobytes()
+        )
+    with pytest.raises(SceneError, match=r"hostile\.zarr"):
+        open_scene(store)
+    assert _RUN == []
