@@ -46,7 +46,7 @@ class ClusterExecutor:
     def __init__(self, client: Client) -> None:
         self.client = client
         client.register_plugin(_KeepFreedMemory())
-        self._pool = client.get_executor(pure=False, resources=offered(client, INFERENCE))
+        self._resources = offered(client, INFERENCE)
         workers = client.scheduler_info(n_workers=-1)["workers"].values()
         self.n_slots = sum(worker["nthreads"] for worker in workers)
         limits = [
@@ -72,9 +72,14 @@ class ClusterExecutor:
     def submit(self, function: Callable[..., Any], *args: Any) -> "Future[Any]":
         """Start a job."""
         key = f"{function.__name__}-{uuid.uuid4()}"
-        future = self._pool.submit(_Job(function), *map(_unseen, args), key=key)
+        job = self.client.submit(
+            _Job(function), *map(_unseen, args), key=key, pure=False, resources=self._resources
+        )
+        future: Future[Any] = Future()
+        future.add_done_callback(lambda it: job.cancel() if it.cancelled() and not job.cancelled() else None)
+        self.client.loop.add_callback(_hand_over, job, future)
         self._keys[future] = key
-        return future  # type: ignore[no-any-return]
+        return future
 
     def overdue(self, futures: Iterable["Future[Any]"], limit_s: float) -> list["Future[Any]"]:
         """Return those whose jobs have been running for longer than a limit, or are on a worker that is silent so long.
@@ -106,6 +111,25 @@ class ClusterExecutor:
         if "removed" in became.values():
             return "on a worker, which has no nanny to restart it and was sent away"
         return "on a worker, which was restarted"
+
+
+async def _hand_over(job: DaskFuture, future: "Future[Any]") -> None:
+    """Give a future the outcome of a job, whatever it is.
+
+    The executor that Dask's client has leaves it waiting for ever if the scheduler dies while the result is fetched.
+    """
+    try:
+        result, error = await job, None
+    except Exception as raised:
+        result, error = None, raised
+    if isinstance(error, CancelledError):
+        future.cancel()
+    if not future.set_running_or_notify_cancel():
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
 
 
 @dataclass(frozen=True)
