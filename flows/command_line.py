@@ -23,6 +23,8 @@ def run_command(command: Callable[..., int], arguments: list[str] | None = None)
     app.command()(command)
     try:
         status = int(app(args=arguments, standalone_mode=False))
+    except KeyboardInterrupt:  # in the middle of ending what another exception had ended
+        status = INTERRUPTED
     except typer.TyperException as error:
         return say(InputError(f"{error.format_message().rstrip('.')}; see --help"))
     except RsmtlError as error:

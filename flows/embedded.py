@@ -69,7 +69,7 @@ def records_in(home: Path | None) -> Iterator[None]:
         defaults["client.max_retries"] = 2  # over 6 s instead of 62: nobody starts an embedded server again
     if home and standing.api.url is None and not standing.profiles_path.exists():
         with disk_errors(home):
-            home.mkdir(parents=True, exist_ok=True)
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)
         defaults["home"] = home
     with temporary_settings(set_defaults=defaults):
         yield

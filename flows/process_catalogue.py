@@ -44,7 +44,7 @@ from rsmtl.request import Request, make_product, open_listed, standing_product
 from rsmtl.scene.open import Assets, SceneRef, scene_refs
 from rsmtl.scene.search import Search
 from rsmtl.store.collection import OutputCollection
-from rsmtl.store.place import Place, is_object, place
+from rsmtl.store.place import Place, is_object, place, read
 
 _LOG = logging.getLogger("rsmtl.flows")
 
@@ -152,7 +152,7 @@ def _write_report(rows: list[SceneRow], run: CatalogueRun) -> None:
     for scene, reason in failed.items():
         tell_failed(_LOG, scene, RunError(reason))
     try:
-        if any(row.result != "stood already" for row in rows) or not (run.folder / REPORT_NAME).exists():
+        if any(row.result != "stood already" for row in rows) or read(run.folder / REPORT_NAME) is None:
             write_report(run.folder, failed)
     except RsmtlError as error:
         get_run_logger().warning("the report is not written: %s", error)
@@ -179,9 +179,11 @@ def process_scene(
     taken
         Sources of the scenes of the catalogue that have their product, by id.
     """
-    if (task_run.run_count or 1) > 1:
+    again = (task_run.run_count or 1) > 1
+    if again:
         tell(_LOG, "scene retried", scene=ref.id)
-        request = replace(request, resume=True, overwrite=False)
+    # What an attempt before has begun is kept, and what it did not get to is overwritten all the same.
+    request = replace(request, resume=again or (request.resume and not request.overwrite))
     try:
         scene = open_listed(request, ref, executor, taken)
         with SceneBar(scene.id, Console(stderr=True)) as bar:

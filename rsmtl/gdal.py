@@ -30,6 +30,9 @@ STORES = {
 }
 """GDAL's prefixes for object stores, by the scheme of URLs."""
 
+_OPTIONS["CPL_VSIL_CURL_NON_CACHED"] = ":".join(("/vsicurl/", *dict.fromkeys(STORES.values())))
+# GDAL's memory of a URL would outlive the file, in workers that stand for weeks.
+
 
 def is_remote(href: str) -> bool:
     """Return whether a path is a URL of something that is not a local file."""

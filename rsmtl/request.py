@@ -60,9 +60,15 @@ def open_listed(
     RunError
         If opening it takes too long, or ends workers.
     """
-    scene: Scene = limited(
-        executor, f"opening {ref.id!r}", OPEN_LIMIT_S, open_scene, ref.source, request.assets
-    )
+    try:
+        with said_plainly():
+            scene: Scene = limited(
+                executor, f"opening {ref.id!r}", OPEN_LIMIT_S, open_scene, ref.source, request.assets
+            )
+    except MemoryError as error:
+        raise RunError(
+            f"opening {ref.id!r} takes more memory than there is: leave it out, or use fewer workers"
+        ) from error
     take_id(taken, scene.id, ref)
     return scene
 

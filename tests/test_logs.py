@@ -42,6 +42,12 @@ def test_other_handlers_get_the_fields_as_attributes_and_a_message(caplog: pytes
     assert record.getMessage() == 'chunk run chunk="0-0" windows_run=3'
 
 
+@pytest.fixture(autouse=True)
+def _nobody_else_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prefect, which other tests of this process may have started, prints what reaches the root logger."""
+    monkeypatch.setattr(logging.root, "handlers", [])
+
+
 def test_the_file_hears_what_is_silenced_elsewhere_and_others_stay_silent(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,14 +15,17 @@ def products_in(out: str) -> list["Place"]:
     ------
     InputError
         If there is none.
+    RunError
+        If the store does not answer.
     """
     from rsmtl.store.folder import ITEM_NAME
-    from rsmtl.store.place import place
+    from rsmtl.store.place import place, store_errors
 
     found = place(out)
-    if (found / ITEM_NAME).exists():
-        return [found]
-    products = sorted(item.parent for item in found.glob(f"*/{ITEM_NAME}"))
+    with store_errors(found):
+        if (found / ITEM_NAME).exists():
+            return [found]
+        products = sorted(item.parent for item in found.glob(f"*/{ITEM_NAME}"))
     if not products:
         raise InputError(f"{found} holds no finished product: give a folder that `rsmtl predict` wrote to")
     return products

@@ -112,7 +112,7 @@ def write(
             on_progress(progress)
 
         progress = drain(made, folder, executor, report, job_limit_s=job_limit_s)
-        publish(made, folder, executor, started)
+        publish(made, folder, executor, started, check_claim)
         Ledger(folder).close()
     return _made(folder, progress.windows_run, time.perf_counter() - clock)
 

@@ -16,6 +16,8 @@ from rsmtl.errors import RsmtlError, RunError
 from rsmtl.models.checkpoint import locate
 from rsmtl.redaction import redacted, redacted_value
 from rsmtl.scene.read import reduced
+from rsmtl.scene.sources import check_unchanged_remote
+from rsmtl.store.claim import Check
 from rsmtl.store.cog import write_cog
 from rsmtl.store.folder import cog_path
 from rsmtl.store.item import write_item
@@ -27,19 +29,22 @@ from rsmtl.store.quicklook import EDGE_PX, write_quicklook
 from rsmtl.store.zarr import open_product
 
 
-def publish(plan: Plan, folder: Place, executor: Executor, started: datetime) -> None:
+def publish(plan: Plan, folder: Place, executor: Executor, started: datetime, check_claim: Check) -> None:
     """Write everything of a product but its pixels; `item.json` comes last, and only if all the rest stands.
 
     Raises
     ------
     RunError
-        If something cannot be written.
+        If something cannot be written, another run has taken over, or an input has changed.
     """
     Ledger(folder, plan.run).check_current()
     jobs: list[Future[float]] = [executor.submit(cog_job, folder, output) for output in plan.outputs]
     seconds = {"cog": sum(job.result() for job in jobs)}
     seconds["quicklook"] = executor.submit(quicklook_job, executor.share(plan), folder).result()
     sweep(folder)  # what workers left that were killed while they wrote
+    check_unchanged_remote(plan.scene.sources)
+    check_claim()
+    Ledger(folder, plan.run).check_current()
     run = _run(plan, folder, seconds, started)
     write_run(folder, run)
     write_item(folder, run, plan.outputs, plan.geobox, plan.scene.properties)
@@ -91,7 +96,14 @@ def _stored(folder: Place, name: str) -> xr.DataArray:
 
 def _run(plan: Plan, folder: Place, seconds: dict[str, float], started: datetime) -> Run:
     """Gather the record of the run; counts and seconds are those of all calls that made the product."""
-    records = Ledger(folder).done().values()
+    done = Ledger(folder, plan.run).done()
+    missing = set(plan.chunks) - done.keys()
+    if missing:
+        raise RunError(
+            f"{len(missing)} chunks of {folder} have lost their marks: something else worked on it too; finish with "
+            "--resume"
+        )
+    records = done.values()
     total: Counter[str] = Counter()
     for span in (span for record in records for span in record.spans):
         total.update(span.seconds)

@@ -34,16 +34,16 @@ def standing(
         if fingerprint is None:
             return None
         run = read_run(folder)
+        same = (
+            run.fingerprint == fingerprint
+            and run.opened_with == redacted_value(opened_with(source, assets))
+            and find_model.made(run.model_source, run.model_sha256)
+            and _same_settings(run.settings, settings)
+            and fingerprinted_software().items() <= run.software.items()
+            and all(one.model_dump() == asdict(source_file(one.href)) for one in run.sources)
+        )
     except RsmtlError:
         return None
-    same = (
-        run.fingerprint == fingerprint
-        and run.opened_with == redacted_value(opened_with(source, assets))
-        and find_model.made(run.model_source, run.model_sha256)
-        and _same_settings(run.settings, settings)
-        and fingerprinted_software().items() <= run.software.items()
-        and all(one.model_dump() == asdict(source_file(one.href)) for one in run.sources)
-    )
     return (folder, run) if same else None
 
 

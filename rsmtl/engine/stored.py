@@ -11,7 +11,7 @@ from rsmtl.engine.plan import Plan
 from rsmtl.errors import InputError
 from rsmtl.lattice import Chunk
 from rsmtl.store.output import Output
-from rsmtl.store.place import Place
+from rsmtl.store.place import Place, refuse_silence
 from rsmtl.store.zarr import open_product, read_region
 
 
@@ -43,11 +43,18 @@ def physical(stored: xr.DataArray) -> NDArray[np.float64]:
 
 
 def stored_chunk(plan: Plan, folder: Place, chunk: Chunk, output: Output) -> NDArray[Any]:
-    """What stands of a chunk; nothing where it cannot be read, which is no error here but a finding."""
+    """Return what stands of a chunk; nothing where it cannot be read, which is no error here but a finding.
+
+    Raises
+    ------
+    RunError
+        If the store does not answer.
+    """
     y, x = plan.lattice.y.chunk_span(chunk[0]), plan.lattice.x.chunk_span(chunk[1])
     try:
         return read_region(folder, output, y.scaled(output.scale).slice, x.scaled(output.scale).slice)
     except MemoryError:
         raise
-    except Exception:  # zarr raises whatever a damaged byte leads it to
+    except Exception as error:  # zarr raises whatever a damaged byte leads it to
+        refuse_silence(folder, error)
         return np.empty(0)

@@ -14,14 +14,15 @@ from rsmtl.engine.executor import SerialExecutor
 from rsmtl.engine.kernel import Array, finish_chunk, run_chunk
 from rsmtl.engine.plan import Plan, plan
 from rsmtl.engine.stored import stored_chunk
-from rsmtl.errors import InputError
+from rsmtl.errors import InputError, RunError
 from rsmtl.lattice import Area, Chunk
 from rsmtl.scene.open import reopen
+from rsmtl.store.claim import claimed
 from rsmtl.store.folder import ITEM_NAME
 from rsmtl.store.item import damaged_files
 from rsmtl.store.ledger import Ledger
-from rsmtl.store.place import Place, disk_errors, remove
-from rsmtl.store.provenance import read_run
+from rsmtl.store.place import Place, disk_errors, read, remove
+from rsmtl.store.provenance import read_run, software
 from rsmtl.store.zarr import content_hash, damaged_metadata
 
 
@@ -41,6 +42,8 @@ class Verification:
     """Other files of the product that are not what was written: their checksum differs, or they are gone."""
     changed_inputs: tuple[str, ...]
     """Files of the scene whose size, time or etag is not what it was, which explains why chunks differ if they do."""
+    item: bytes | None
+    """`item.json` as it was when the verification began."""
 
 
 def verify(folder: Place, n_chunks: int = 4, seed: int = 0) -> Verification:
@@ -58,7 +61,7 @@ def verify(folder: Place, n_chunks: int = 4, seed: int = 0) -> Verification:
     InputError
         If there is no product, or its inputs or model are gone, or the model is another.
     """
-    run = read_run(folder)
+    item, run = read(folder / ITEM_NAME), read_run(folder)
     scene, settings = reopen(run.opened_with), Settings(**run.settings)
     made = plan(scene, model_finder(run.model_source)(scene, settings, SerialExecutor()), settings)
     if made.model.sha256 != run.model_sha256:
@@ -66,7 +69,13 @@ def verify(folder: Place, n_chunks: int = 4, seed: int = 0) -> Verification:
             f"the weights of {run.model_source!r} are not those the product was made with "
             f"(sha256 {made.model.sha256[:12]}… instead of {run.model_sha256[:12]}…): put those back to verify it"
         )
-    metadata = damaged_metadata(folder, made.outputs, made.geobox, made.lattice.y.chunk_px)
+    if (made.lattice.height, made.lattice.width, made.lattice.y.chunk_px) != (*run.shape_px, run.chunk_px):
+        raise InputError(
+            f"the scene of {folder} has another grid than when the product was made: put its files back to verify it"
+        )
+    metadata: tuple[str, ...] = ()
+    if made.run == run.fingerprint and software() == run.software:  # others would write others
+        metadata = damaged_metadata(folder, made.outputs, made.geobox, made.lattice.y.chunk_px)
     chosen: list[Chunk] = []
     if not metadata:  # or else nothing can be said of pixels until they are mended
         chosen = sorted(random.Random(seed).sample(made.chunks, min(n_chunks, len(made.chunks))))
@@ -78,6 +87,7 @@ def verify(folder: Place, n_chunks: int = 4, seed: int = 0) -> Verification:
         torn=() if metadata else tuple(_torn(made, folder, run.fingerprint)),
         damaged=(*damaged_files(folder), *metadata),
         changed_inputs=_changed_inputs(folder, made),
+        item=item,
     )
 
 
@@ -90,11 +100,13 @@ def withdraw(found: Verification) -> None:
     Raises
     ------
     RunError
-        If the folder cannot be written.
+        If the folder cannot be written, a run is at work on it, or the product was made anew meanwhile.
     """
     if not found.torn and not found.damaged:
         return
-    with disk_errors(found.folder):
+    with claimed(found.folder), disk_errors(found.folder):
+        if read(found.folder / ITEM_NAME) != found.item:
+            raise RunError(f"{found.folder} was made anew while it was verified: verify it again")
         remove(found.folder / ITEM_NAME)
         for chunk in {chunk for chunk, _ in found.torn}:
             Ledger(found.folder).unmark(chunk)

@@ -13,7 +13,7 @@ from rsmtl.errors import InputError, SceneError
 from rsmtl.redaction import redacted
 from rsmtl.store.folder import FINGERPRINT_NAME, ITEM_NAME, LEDGER_NAME, product_folder
 from rsmtl.store.ledger import Ledger, Span
-from rsmtl.store.place import Place, read
+from rsmtl.store.place import Place, read, store_errors
 from rsmtl.store.provenance import Run, read_run
 
 Result = Literal["finished", "unfinished", "failed"]
@@ -67,10 +67,12 @@ def gather(out: Place, failed: Mapping[str, str]) -> list[SceneFacts]:
     failed
         Sentences of scenes of which the caller knows that they failed, by scene.
     """
-    with ThreadPoolExecutor(N_READERS) as readers:
-        found = list(readers.map(_finished, sorted(item.parent for item in out.glob(f"*/{ITEM_NAME}"))))
+    with store_errors(out), ThreadPoolExecutor(N_READERS) as readers:
+        folders = sorted(item.parent.name for item in out.glob(f"*/{ITEM_NAME}"))
+        found = list(readers.map(_finished, [out / name for name in folders]))
     names = {facts.folder.name for facts in found if facts.folder}
-    ledgers = out.glob(f"*/{LEDGER_NAME}/{FINGERPRINT_NAME}")
+    with store_errors(out):
+        ledgers = list(out.glob(f"*/{LEDGER_NAME}/{FINGERPRINT_NAME}"))
     begun = [ledger.parent.parent for ledger in ledgers if ledger.parent.parent.name not in names]
     told = [SceneFacts(shown(scene), "failed", shown(reason)) for scene, reason in failed.items()]
     known = {_folder_name(out, scene) for scene in failed}

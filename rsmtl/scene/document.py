@@ -73,7 +73,7 @@ def _read(href: str) -> bytes:
         try:
             return _of_bounded_size(system.cat_file(path))  # one request, where opening takes two
         except Exception as error:
-            if not _may_pass(error):
+            if not may_pass(error):
                 raise
             time.sleep(min(_asked_to_wait(error) or wait, LONGEST_WAIT_S))
     return _of_bounded_size(system.cat_file(path))
@@ -85,7 +85,7 @@ def _of_bounded_size(content: bytes) -> bytes:
     return content
 
 
-def _may_pass(error: Exception) -> bool:
+def may_pass(error: BaseException) -> bool:
     """Whether asking again can help: not if there is no such file, if it is forbidden, or if the URL is none."""
     status = getattr(error, "status", None)
     return not isinstance(error, FileNotFoundError | ValueError) and (status is None or status in BUSY)

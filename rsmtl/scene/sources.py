@@ -2,14 +2,18 @@
 
 import hashlib
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 
 import fsspec
 
 from rsmtl.errors import RunError
 from rsmtl.gdal import is_remote
+from rsmtl.scene.document import WAITS_S, may_pass
+from rsmtl.scene.reason import reason
 from rsmtl.scene.scene import SourceFile
 
 ZARR_METADATA = ("zarr.json", ".zmetadata", ".zgroup", ".zarray", ".zattrs")
@@ -71,12 +75,36 @@ def _local_zarr(href: str, store: Path) -> SourceFile:
     return SourceFile(href, total, f"{newest}-{digest.hexdigest()[:16]}")
 
 
+def check_unchanged_remote(sources: Iterable[SourceFile]) -> None:
+    """Refuse to call finished what came of a URL that leads to something else by now.
+
+    Raises
+    ------
+    RunError
+        If one was replaced, or its server does not answer.
+    """
+    for source in sources:
+        if is_remote(source.href) and source.version:
+            now = _remote(source.href)
+            if now.version not in ("", source.version):
+                raise RunError(f"{source.href} changed while it was read: start anew with --overwrite")
+
+
 def _remote(href: str) -> SourceFile:
-    try:
-        system, path = fsspec.core.url_to_fs(href)
-        info = system.info(path)
-    except Exception:  # each file system raises what it likes; a scene is not refused for want of an etag
-        return SourceFile(href)
+    info: dict[str, Any] = {}
+    for wait_s in (*WAITS_S, None):
+        try:
+            system, path = fsspec.core.url_to_fs(href)
+            info = system.info(path)
+            break
+        except Exception as error:  # a scene is not refused for want of an etag, if there never will be one
+            if not href.startswith("http") or not may_pass(error.__cause__ or error):
+                return SourceFile(href)
+            if wait_s is None:
+                raise RunError(
+                    f"'{href}' cannot be asked for now ({reason(error)}): run again later"
+                ) from error
+            time.sleep(wait_s)
     known = ("ETag", "etag", "Last-Modified", "LastModified", "Content-MD5", "Digest", "mtime")
     version = next((str(info[key]) for key in known if info.get(key)), "")
     return SourceFile(href, info.get("size"), version)

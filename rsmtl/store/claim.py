@@ -93,11 +93,11 @@ def _is_still(path: Path, descriptor: int) -> bool:
 def _leased(path: Place) -> Iterator[Check]:
     mine = _owner()
     with disk_errors(path):
-        if not create(path, mine):
+        if not _created(path, mine):
             if not _is_old(path):
                 raise _taken(path)
             remove(path)
-            if not create(path, mine):
+            if not _created(path, mine):
                 raise _taken(path)
     ended, lost = threading.Event(), threading.Event()
 
@@ -112,7 +112,7 @@ def _leased(path: Place) -> Iterator[Check]:
                 continue  # the store does not answer: what was written last may hold until it does
 
     def check() -> None:
-        if lost.is_set():
+        if lost.is_set() or read(path) != mine:
             raise _taken(path)
 
     keeper = threading.Thread(target=renew, name="rsmtl-lease", daemon=True)
@@ -122,8 +122,14 @@ def _leased(path: Place) -> Iterator[Check]:
     finally:
         ended.set()
         keeper.join()
-        if not lost.is_set() and read(path) == mine:
-            remove(path)
+        with suppress(Exception):  # the lease ends by itself; what the block has to say is more important
+            if not lost.is_set() and read(path) == mine:
+                remove(path)
+
+
+def _created(path: Place, mine: bytes) -> bool:
+    """Create a lease; one that is ours already was created by an attempt whose answer was lost."""
+    return create(path, mine) or read(path) == mine
 
 
 def _is_old(path: Place) -> bool:
@@ -131,11 +137,15 @@ def _is_old(path: Place) -> bool:
     probe = path.with_name(f".{LEASE_NAME}.{uuid.uuid4().hex[:12]}.part")
     write_bytes(probe, b"")
     try:
-        return probe.stat().st_mtime - path.stat().st_mtime > LEASE_S
-    except FileNotFoundError:
-        return True
+        now = probe.stat().st_mtime
+    except FileNotFoundError:  # removed by whoever is at work, and sweeps the folder
+        return False
     finally:
         remove(probe)
+    try:
+        return now - path.stat().st_mtime > LEASE_S
+    except FileNotFoundError:
+        return True
 
 
 def _owner() -> bytes:

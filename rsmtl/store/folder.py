@@ -1,9 +1,10 @@
 """What a product's folder is called, and what is in it."""
 
+import json
 import re
 
 from rsmtl.errors import SceneError
-from rsmtl.store.place import Place, remove
+from rsmtl.store.place import Place, read, remove
 
 MAX_NAME_BYTES = 200
 """File systems take 255 bytes a name; the rest is room for the suffixes of temporary files."""
@@ -58,6 +59,16 @@ def cog_path(folder: Place, output_name: str) -> Place:
     return folder / f"{output_name}.tif"
 
 
+def _cogs_of_item(folder: Place) -> list[Place]:
+    """Return the COGs that a product's item names, in its folder; the store that has their arrays may be gone."""
+    try:
+        hrefs = [asset["href"] for asset in json.loads(read(folder / ITEM_NAME) or b"")["assets"].values()]
+        names = [href.removeprefix("./") for href in hrefs]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return []
+    return [folder / name for name in names if name.endswith(".tif") and "/" not in name]
+
+
 def remove_product(folder: Place) -> None:
     """Remove what a run leaves in its folder, and nothing else.
 
@@ -69,5 +80,5 @@ def remove_product(folder: Place) -> None:
     cogs = [cog_path(folder, array.parent.name) for array in (folder / STORE_NAME).glob("*/*/zarr.json")]
     names = (ITEM_NAME, PROVENANCE_NAME, METRICS_NAME, QUICKLOOK_NAME)
     parts = (ledger / "chunks", ledger / "partials", folder / STORE_NAME, ledger)
-    for path in (*(folder / name for name in names), *cogs, *parts):
+    for path in (*(folder / name for name in names), *_cogs_of_item(folder), *cogs, *parts):
         remove(path)

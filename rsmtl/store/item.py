@@ -19,7 +19,7 @@ from rsmtl.store.folder import ITEM_NAME, PROVENANCE_NAME, QUICKLOOK_NAME, STORE
 from rsmtl.store.footprint import footprint
 from rsmtl.store.grid import output_geobox
 from rsmtl.store.output import Output
-from rsmtl.store.place import Place, disk_errors, read, write_text
+from rsmtl.store.place import Place, disk_errors, read, refuse_silence, write_text
 from rsmtl.store.provenance import Run
 
 FINGERPRINT = "rsmtl:fingerprint"
@@ -236,7 +236,10 @@ def _checksum(path: Place) -> str:
         with path.open("rb") as file:
             while block := file.read(_BLOCK_BYTES):
                 digest.update(block)
-    except OSError:
+    except MemoryError:
+        raise
+    except Exception as error:
+        refuse_silence(path, error)
         return ""
     return _SHA256 + digest.hexdigest()
 

@@ -39,6 +39,7 @@ from rsmtl.store.place import (
     read_all,
     remove,
     replacing,
+    store_errors,
     sweep,
     write_bytes,
 )
@@ -104,7 +105,7 @@ class Ledger:
         resume
             Keep what an interrupted run with the same fingerprint has finished.
         overwrite
-            Remove what stands.
+            Remove what stands; with `resume` too, but for an unfinished run of the same fingerprint.
 
         Raises
         ------
@@ -115,7 +116,8 @@ class Ledger:
             If the folder cannot be written.
         """
         with disk_errors(self.folder):
-            if overwrite and (self._root / FINGERPRINT_NAME).exists():
+            begun = (self._root / FINGERPRINT_NAME).exists()
+            if overwrite and begun and not (resume and self._is_unfinished(fingerprint)):
                 remove_product(self.folder)
             self._check(fingerprint, resume)
             if not (self.folder / STORE_NAME).exists():  # marks of chunks that are gone
@@ -124,6 +126,10 @@ class Ledger:
                 make_folder(self._root / name)
             sweep(self.folder)
         _write_json(self._root / FINGERPRINT_NAME, fingerprint)
+
+    def _is_unfinished(self, fingerprint: Mapping[str, Any]) -> bool:
+        same = fingerprint_digest(self.fingerprint() or {}) == fingerprint_digest(fingerprint)
+        return same and not (self.folder / ITEM_NAME).exists()
 
     def fingerprint(self) -> dict[str, Any] | None:
         """Return the fingerprint of the run that the folder holds; None if there is none that can be read."""
@@ -135,7 +141,8 @@ class Ledger:
 
     def unmark(self, chunk: ChunkIndex) -> None:
         """Take back that a chunk is finished."""
-        remove(self._mark(chunk))
+        with disk_errors(self._root):
+            remove(self._mark(chunk))
 
     def check_current(self) -> None:
         """Refuse to go on if another run has taken over the folder, as a late job of an interrupted run may find.
@@ -192,17 +199,20 @@ class Ledger:
     def has_partial(self, chunk: ChunkIndex) -> bool:
         """Whether the sums of a chunk are there, and their file whole from end to end, as an object always is."""
         path = self._partial(chunk)
-        return path.exists() if is_object(path) else zipfile.is_zipfile(path)
+        with store_errors(path):
+            return path.exists() if is_object(path) else zipfile.is_zipfile(path)
 
     def partials(self) -> set[ChunkIndex]:
         """Return the chunks of which `has_partial` is true."""
-        found = (path.stem.split("-") for path in self._partial((0, 0)).parent.glob("*-*.npz"))
+        with store_errors(self._root):
+            found = [path.stem.split("-") for path in self._partial((0, 0)).parent.glob("*-*.npz")]
         there = {(int(row), int(col)) for row, col in found}
         return there if is_object(self.folder) else {chunk for chunk in there if self.has_partial(chunk)}
 
     def drop_partial(self, chunk: ChunkIndex) -> None:
         """Remove the sums of a chunk; nothing happens if there are none."""
-        self._partial(chunk).unlink(missing_ok=True)
+        with disk_errors(self._root):
+            self._partial(chunk).unlink(missing_ok=True)
 
     def close(self) -> None:
         """End a finished run: the marks stay, as its record, the travelling sums go."""

@@ -68,6 +68,32 @@ def disk_errors(path: Place) -> Iterator[None]:
         raise _cannot_write(path, _one_line(error)) from error  # each store's library has errors of its own
 
 
+@contextmanager
+def store_errors(path: Place) -> Iterator[None]:
+    """Turn what a disk or a store says while it is looked at into a `RunError` that names `path`."""
+    try:
+        yield
+    except (RsmtlError, MemoryError):
+        raise
+    except Exception as error:
+        if not is_object(path) and not isinstance(error, OSError):
+            raise
+        raise _cannot_read(path, error) from error
+
+
+def refuse_silence(path: Place, error: Exception) -> None:
+    """Raise a `RunError` if an error is a store's that does not answer, which says nothing about what it holds."""
+    library = type(error).__module__.partition(".")[0]
+    if not is_object(path) or isinstance(error, FileNotFoundError):
+        return
+    if isinstance(error, OSError) or library in ("botocore", "aiohttp"):
+        raise _cannot_read(path, error) from error
+
+
+def _cannot_read(path: Place, error: Exception) -> RunError:
+    return RunError(f"cannot read {path} ({_one_line(error)}): see to the disk or the store, then run again")
+
+
 def _cannot_write(path: Place, reason: str) -> RunError:
     return RunError(f"cannot write {path}: {reason}; make room or give another output folder, then run again")
 
@@ -91,9 +117,7 @@ def read(path: Place) -> bytes | None:
     except MemoryError:
         raise
     except Exception as error:
-        raise RunError(
-            f"cannot read {path} ({_one_line(error)}): see to the disk or the store, then run again"
-        ) from error
+        raise _cannot_read(path, error) from error
 
 
 def read_all(folder: Place, pattern: str) -> dict[str, bytes]:

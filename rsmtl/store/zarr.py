@@ -22,7 +22,7 @@ from rsmtl.errors import PlanError, RunError
 from rsmtl.store.folder import STORE_NAME
 from rsmtl.store.grid import output_geobox
 from rsmtl.store.output import Output
-from rsmtl.store.place import Place, disk_errors, is_object, read, remove, write_bytes
+from rsmtl.store.place import Place, disk_errors, is_object, read, remove, store_errors, write_bytes
 
 _INNER_PX = 384
 """Edge aimed at (between 256 and 512) for a shard's inner chunks: what a reader decodes to get one pixel."""
@@ -227,7 +227,8 @@ def _inner_edge(shard: int) -> int:
 
 def _array_folder(folder: Place, name: str) -> Place:
     """Find an array by its name alone, as names differ within a product."""
-    found = next((folder / STORE_NAME).glob(f"*/{name}/zarr.json"), None)
+    with store_errors(folder):
+        found = next((folder / STORE_NAME).glob(f"*/{name}/zarr.json"), None)
     if found is None:
         raise RunError(
             f"{folder / STORE_NAME} holds no array {name!r}: it was removed, or another model's run made it; "

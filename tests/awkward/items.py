@@ -532,7 +532,7 @@ def _(folder):
     return catalogue(folder, {"rel": "child", "href": "catalog.json"})
 
 
-@rows("a catalogue that is its own item", "is a catalogue, not a scene")
+@rows("a catalogue that is its own item", "is a catalogue without items")
 def _(folder):
     return catalogue(folder, {"rel": "item", "href": "catalog.json"})
 

@@ -109,6 +109,7 @@ def storm_over(
             statuses.append(storm.verify())
     except StalledError as error:
         stalled = str(error)
+        storm.give_up()
     orphans = outlived(_without_parent(common), GRACE_S)
     found = {scene: differing(site.out / scene, expected[scene]) for scene in common.catalogue.scenes}
     return Report(
@@ -121,6 +122,7 @@ def storm_over(
         flows=tuple(storm.ends),
         verified=tuple(statuses),
         n_run=site.tally.runs.total(),
+        n_wasted=site.tally.n_wasted,
         repeated={c: n for c, n in site.tally.repeated.items() if c not in site.damaged},
         differing={scene: names for scene, names in found.items() if names},
         half=storm.half,

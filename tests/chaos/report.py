@@ -30,6 +30,8 @@ class Report:
     """What each `rsmtl verify` after the storm ended with; the last one is to find nothing."""
     n_run: int
     """How often a chunk's windows were run."""
+    n_wasted: int
+    """Runs of a chunk's windows beyond one."""
     repeated: Mapping[Chunk, int]
     """Chunks whose windows were run again after a job had left their result, which nothing had damaged."""
     differing: Mapping[str, list[str]]
@@ -43,11 +45,6 @@ class Report:
     stalled: str
     """What nothing happened after for long."""
     seconds: float
-
-    @property
-    def n_wasted(self) -> int:
-        """Runs of a chunk's windows beyond one."""
-        return self.n_run - self.n_chunks
 
     @property
     def bound(self) -> int:

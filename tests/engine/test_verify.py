@@ -1,5 +1,7 @@
 """`verify` finds what is not what the model gives."""
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,12 +9,15 @@ import numpy as np
 import pytest
 
 from rsmtl.config import Settings
+from rsmtl.engine.drain import Progress
 from rsmtl.engine.plan import plan
 from rsmtl.engine.product import Product, write
 from rsmtl.engine.verify import verify, withdraw
-from rsmtl.errors import InputError
+from rsmtl.errors import InputError, RunError
 from rsmtl.models.checkpoint import load_model
 from rsmtl.scene.open import open_scene
+from rsmtl.store import zarr as store_zarr
+from rsmtl.store.claim import claimed
 from rsmtl.store.ledger import Ledger
 from rsmtl.store.output import Output
 from rsmtl.store.zarr import read_region, write_shard
@@ -147,3 +152,82 @@ def test_other_weights_are_refused(product: Product, tmp_path: Path) -> None:
 def test_no_product_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no product in"):
         verify(tmp_path)
+
+
+def test_an_input_on_another_grid_withdraws_nothing(product: Product, tmp_path: Path) -> None:
+    fakes.ragged_tiff(tmp_path / "scene.tif", 501, 620)
+    with pytest.raises(
+        InputError, match="has another grid than when the product was made: put its files back"
+    ):
+        verify(product.folder)
+    assert (product.folder / "item.json").exists()
+
+
+def test_other_software_that_would_write_other_metadata_finds_no_damage(
+    product: Product, monkeypatch
+) -> None:
+    attributes = store_zarr._attributes
+    monkeypatch.setattr(store_zarr, "_attributes", lambda output: {**attributes(output), "new": 1})
+    assert verify(product.folder, n_chunks=1).damaged
+    run = json.loads((product.folder / "run.json").read_text())
+    run["software"]["xarray"] = "2020.1.0"
+    (product.folder / "run.json").write_text(json.dumps(run))
+    assert verify(product.folder, n_chunks=1).damaged == ("run.json",)
+
+
+def test_a_product_that_is_being_made_is_not_withdrawn(product: Product, tmp_path: Path) -> None:
+    next((product.folder / "product.zarr").rglob("segmentation/c/0/0/0")).unlink()
+    found = verify(product.folder, n_chunks=1)
+    with claimed(product.folder), pytest.raises(RunError, match="is at work on"):
+        withdraw(found)
+    (product.folder / "item.json").write_text("{}")
+    with pytest.raises(RunError, match="was made anew while it was verified: verify it again"):
+        withdraw(found)
+
+
+def test_marks_that_are_lost_while_a_run_is_at_work_keep_its_item_back(
+    product: Product, tmp_path: Path
+) -> None:
+    """As a late job of another run would have it, or somebody who tidies up."""
+    scene, model = open_scene(tmp_path / "scene.tif"), load_model(tmp_path / "random.safetensors")
+    settings = Settings(window=128, overlap=32, chunk=2)
+
+    def lose(progress: Progress) -> None:
+        if progress.chunks_done == 6:
+            for chunk in Ledger(product.folder).done():
+                Ledger(product.folder).unmark(chunk)
+
+    with pytest.raises(
+        RunError, match=r"chunks of .* have lost their marks: something else worked on it too"
+    ):
+        write(scene, model, tmp_path / "out", settings, overwrite=True, on_progress=lose)
+    assert not (product.folder / "item.json").exists()
+    resumed(tmp_path)
+    found = verify(product.folder, n_chunks=100)
+    assert found.torn == found.damaged == found.differing == ()
+
+
+def test_a_product_whose_store_was_removed_is_made_anew(product: Product, tmp_path: Path) -> None:
+    before = {path: path.read_bytes() for path in sorted(product.folder.rglob("c/*/*/*"))}
+    shutil.rmtree(product.folder / "product.zarr")
+    scene, model = open_scene(tmp_path / "scene.tif"), load_model(tmp_path / "random.safetensors")
+    write(scene, model, tmp_path / "out", Settings(window=128, overlap=32, chunk=2), overwrite=True)
+    assert {path: path.read_bytes() for path in sorted(product.folder.rglob("c/*/*/*"))} == before
+
+
+def test_a_retry_keeps_what_the_attempt_before_it_has_begun_to_overwrite(
+    product: Product, tmp_path: Path
+) -> None:
+    scene, model = open_scene(tmp_path / "scene.tif"), load_model(tmp_path / "random.safetensors")
+    settings = Settings(window=128, overlap=32, chunk=2)
+
+    def stop(progress: Progress) -> None:
+        if progress.chunks_done == 6:
+            raise RunError("stopped")
+
+    with pytest.raises(RunError, match="stopped"):
+        write(scene, model, tmp_path / "out", settings, overwrite=True, on_progress=stop)
+    again = write(scene, model, tmp_path / "out", settings, overwrite=True, resume=True)
+    assert again.windows_run < product.windows_run
+    once_more = write(scene, model, tmp_path / "out", settings, overwrite=True, resume=True)
+    assert once_more.windows_run == product.windows_run

@@ -297,7 +297,7 @@ def test_ctrl_c_ends_the_command_and_all_it_started(
                 os.killpg(started.pid, signal.SIGINT)  # as a terminal does
                 break
         said = started.stderr.read()
-    assert started.returncode == 130
+    assert started.returncode == 130, said
     assert "interrupted; give the same command again to go on" in said.splitlines()
     assert "Traceback" not in said
     assert len(members) >= 3, "the command, the server, a worker"

@@ -13,6 +13,9 @@ from rsmtl.store.ledger import Span
 RECTANGLE = re.compile(r"M(\d+) (\d+)h(\d+)v(\d+)h-(\d+)z")
 
 
+MILLISECONDS = st.integers(0, 30_000).map(lambda n: n / 1000)
+
+
 def area(drawn: Timeline, stage: str) -> float:
     """Seconds that the bars of a stage stand for."""
     cells = sum(int(w) * int(h) for _, _, w, h, _ in RECTANGLE.findall(drawn.bars.get(stage, "")))
@@ -35,7 +38,7 @@ def test_one_job_is_drawn_stage_after_stage() -> None:
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from("abc"), st.floats(0, 1000), st.floats(0, 30), st.floats(0, 30)),
+        st.tuples(st.sampled_from("abc"), st.floats(0, 1000), MILLISECONDS, MILLISECONDS),
         min_size=1,
         max_size=60,
     )

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pystac
 import pytest
 import rasterio
@@ -19,7 +20,7 @@ from rsmtl.config import Settings
 from rsmtl.dispatch import ClusterExecutor
 from rsmtl.engine.product import write
 from rsmtl.engine.verify import verify
-from rsmtl.errors import RunError
+from rsmtl.errors import RunError, SceneError
 from rsmtl.gdal import gdal_name, gdal_options
 from rsmtl.models.checkpoint import load_model
 from rsmtl.scene.open import open_scene
@@ -185,7 +186,7 @@ def test_a_store_that_is_gone_is_a_sentence(catalogue, model_path) -> None:
     )
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert "ragged: cannot read s3://gone/out/ragged/item.json" in done.stderr
+    assert "cannot read s3://gone/out/collection.json" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -219,3 +220,28 @@ def test_credentials_are_not_in_the_graph(catalogue, model_path, bucket: str) ->
         write(scene, model, f"{bucket}/out", SETTINGS, executor=ClusterExecutor(client), on_progress=watch)
     assert any("run_job" in tasks for tasks in seen)
     assert SECRET not in "".join(seen)
+
+
+def test_an_object_put_in_the_place_of_another_is_read_anew(bucket: str, tmp_path: Path) -> None:
+    system, url = s3fs.S3FileSystem(use_listings_cache=False), f"{bucket}/a.tif"
+    with pytest.raises(SceneError, match="cannot be opened"):
+        open_scene(url)
+    versions = []
+    for value, edge in ((3, 64), (7, 64), (9, 128)):
+        system.put_file(fakes.write_tiff(tmp_path / "a.tif", np.full((1, edge, edge), value, np.uint8)), url)
+        scene = open_scene(url)
+        pixels = scene.inputs["image"].read(slice(0, edge), slice(0, edge))
+        assert (pixels.shape, pixels.min(), pixels.max()) == ((1, edge, edge), value, value)
+        versions.append(scene.sources[0].version)
+    assert len(set(versions)) == 3
+
+
+@pytest.mark.parametrize("command", ["verify", "report", "evaluate"])
+def test_a_store_that_is_gone_is_a_sentence_of_every_command(command: str) -> None:
+    with s3_server() as environment:
+        env = {**os.environ, **environment, "AWS_MAX_ATTEMPTS": "1"}
+    words = [sys.executable, "-m", "rsmtl", command, "s3://gone/out"]
+    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 1
+    assert done.stderr.startswith("cannot read s3://gone/out (")
+    assert len(done.stderr.splitlines()) == 1
