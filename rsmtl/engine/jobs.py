@@ -60,7 +60,7 @@ def run_job(plan: Plan, folder: Place, chunk: Chunk) -> Receipt:
     What others wait for goes to the ledger in any case; the rest only if the chunk cannot be finished yet.
     """
     clock, ledger = _Clock(), Ledger(folder, plan.run)
-    if ledger.has_partial(chunk):
+    if ledger.has_partial(chunk) or all(ledger.is_done(other) for other in plan.lattice.awaited_by(chunk)):
         return Receipt(finished=ledger.is_done(chunk))
     partial = _run(plan, chunk)
     complete = all(ledger.has_partial(source) for source in plan.lattice.waits_for(chunk) - {chunk})
@@ -73,6 +73,8 @@ def run_job(plan: Plan, folder: Place, chunk: Chunk) -> Receipt:
 def finish_job(plan: Plan, folder: Place, chunk: Chunk) -> Receipt:
     """Finish a chunk whose windows have been run before: its sums, like those of its neighbours, are in the ledger."""
     clock = _Clock()
+    if Ledger(folder, plan.run).is_done(chunk):
+        return Receipt(finished=True)
     if not plan.lattice.owns_windows(chunk):
         return _finish(plan, folder, chunk, Partial({}, {}, 0, 0, {}), clock)
     has_core = ("core", "core") in plan.lattice.areas(chunk)

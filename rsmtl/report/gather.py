@@ -72,8 +72,8 @@ def gather(out: Place, failed: Mapping[str, str]) -> list[SceneFacts]:
         found = list(readers.map(_finished, [out / name for name in folders]))
     names = {facts.folder.name for facts in found if facts.folder}
     with store_errors(out):
-        ledgers = list(out.glob(f"*/{LEDGER_NAME}/{FINGERPRINT_NAME}"))
-    begun = [ledger.parent.parent for ledger in ledgers if ledger.parent.parent.name not in names]
+        ledgers = (ledger.parent.parent for ledger in out.glob(f"*/{LEDGER_NAME}/{FINGERPRINT_NAME}"))
+        begun = [folder for folder in ledgers if folder.name not in names]
     told = [SceneFacts(shown(scene), "failed", shown(reason)) for scene, reason in failed.items()]
     known = {_folder_name(out, scene) for scene in failed}
     unfinished = [_unfinished(folder) for folder in sorted(begun) if folder.name not in known]
