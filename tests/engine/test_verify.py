@@ -231,3 +231,36 @@ def test_a_retry_keeps_what_the_attempt_before_it_has_begun_to_overwrite(
     assert again.windows_run < product.windows_run
     once_more = write(scene, model, tmp_path / "out", settings, overwrite=True, resume=True)
     assert once_more.windows_run == product.windows_run
+
+
+def test_a_torn_record_of_a_finished_product_is_written_again(product: Product, tmp_path: Path) -> None:
+    (product.folder / "run.json").write_text('{"half": ')
+    assert resumed(tmp_path).windows_run == 0
+    found = verify(product.folder, n_chunks=1)
+    assert found.torn == found.damaged == found.differing == ()
+
+
+def test_a_torn_shard_of_an_unfinished_run_is_mended_when_it_is_taken_up(
+    product: Product, tmp_path: Path
+) -> None:
+    shards = sorted((product.folder / "product.zarr").rglob("c/*/*/*"))
+    before = {path: path.read_bytes() for path in shards}
+    (product.folder / "item.json").unlink()
+    tear(shards[5])
+    resumed(tmp_path)
+    assert {path: path.read_bytes() for path in shards} == before
+
+
+def test_an_input_that_is_replaced_while_it_is_read_leaves_no_product(tmp_path: Path) -> None:
+    path = fakes.ragged_tiff(tmp_path / "scene.tif", 500, 620)
+    scene, model = open_scene(path), fakes.random_urec(high=2047)
+
+    def put_another(progress: Progress) -> None:
+        if progress.chunks_done == 3:
+            fakes.write_tiff(path, np.full((3, 500, 620), 7, np.uint16), nodata=0)
+
+    with pytest.raises(RunError, match=r"scene\.tif changed while it was read: put back what was there"):
+        write(
+            scene, model, tmp_path / "out", Settings(window=128, overlap=32, chunk=2), on_progress=put_another
+        )
+    assert not list((tmp_path / "out").rglob("item.json"))
