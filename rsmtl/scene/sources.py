@@ -76,18 +76,27 @@ def _local_zarr(href: str, store: Path) -> SourceFile:
 
 
 def check_unchanged_remote(sources: Iterable[SourceFile]) -> None:
-    """Refuse to call finished what came of a URL that leads to something else by now.
+    """Refuse to call finished what came of a URL that leads to something else by now; silence tells nothing.
 
     Raises
     ------
     RunError
-        If one was replaced, or its server does not answer.
+        If one was replaced.
     """
     for source in sources:
-        if is_remote(source.href) and source.version:
-            now = _remote(source.href)
-            if now.version not in ("", source.version):
-                raise RunError(f"{source.href} changed while it was read: start anew with --overwrite")
+        if (
+            is_remote(source.href)
+            and source.version
+            and _version_now(source.href) not in ("", source.version)
+        ):
+            raise RunError(f"{source.href} changed while it was read: start anew with --overwrite")
+
+
+def _version_now(href: str) -> str:
+    try:
+        return _remote(href).version
+    except RunError:
+        return ""
 
 
 def _remote(href: str) -> SourceFile:

@@ -31,6 +31,8 @@ class PrefectSite:
     """Starts and kills the server, starts the worker, and gives their commands."""
 
     def __init__(self, folder: Path, **surroundings: str) -> None:
+        self.folder = folder
+        """Where everything it leaves is."""
         self._port = _free_port()
         self._url = f"http://127.0.0.1:{self._port}/api"
         own = {

@@ -233,6 +233,7 @@ def test_an_object_put_in_the_place_of_another_is_read_anew(bucket: str, tmp_pat
         pixels = scene.inputs["image"].read(slice(0, edge), slice(0, edge))
         assert (pixels.shape, pixels.min(), pixels.max()) == ((1, edge, edge), value, value)
         versions.append(scene.sources[0].version)
+        del scene  # what GDAL knows of a file lives as long as it is open
     assert len(set(versions)) == 3
 
 
