@@ -79,12 +79,6 @@ LogOption = Annotated[
         show_default=False,
     ),
 ]
-OutOption = Annotated[
-    Path,
-    typer.Option(metavar="DIR", help="Folder that receives a folder for each scene.", show_default=False),
-]
-
-
 _SEARCH: dict[str, tuple[Any, Any, str, str]] = {
     "since": (str | None, None, "--since", "TIME"),
     "until": (str | None, None, "--until", "TIME"),

@@ -114,7 +114,7 @@ def write(
         progress = drain(made, folder, executor, report, job_limit_s=job_limit_s)
         publish(made, folder, executor, started, check_claim)
         Ledger(folder).close()
-    return _made(folder, progress.windows_run, time.perf_counter() - clock)
+    return _told(folder, read_run(folder), False, progress.windows_run, time.perf_counter() - clock)
 
 
 def _standing(folder: Place, fingerprint: str) -> Run | None:
@@ -127,11 +127,9 @@ def _standing(folder: Place, fingerprint: str) -> Run | None:
 
 def stood(folder: Place, run: Run, seconds: float) -> Product:
     """Return a product that was found finished, by its record."""
-    tell_product(run.scene_id, True, 0, seconds)
-    return Product(run.scene_id, folder, True, 0, run.windows_run, prod(run.shape_px), seconds)
+    return _told(folder, run, True, 0, seconds)
 
 
-def _made(folder: Place, windows_run: int, seconds: float) -> Product:
-    run = read_run(folder)
-    tell_product(run.scene_id, False, windows_run, seconds)
-    return Product(run.scene_id, folder, False, windows_run, run.windows_run, prod(run.shape_px), seconds)
+def _told(folder: Place, run: Run, reused: bool, windows_run: int, seconds: float) -> Product:
+    tell_product(run.scene_id, reused, windows_run, seconds)
+    return Product(run.scene_id, folder, reused, windows_run, run.windows_run, prod(run.shape_px), seconds)

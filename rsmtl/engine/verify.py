@@ -3,7 +3,6 @@
 import random
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from itertools import product
 from typing import Any
 
 from numpy.typing import NDArray
@@ -12,6 +11,7 @@ from rsmtl.config import Settings
 from rsmtl.engine.classical import model_finder
 from rsmtl.engine.executor import SerialExecutor
 from rsmtl.engine.kernel import Array, finish_chunk, run_chunk
+from rsmtl.engine.mend import torn_job
 from rsmtl.engine.plan import Plan, plan
 from rsmtl.engine.stored import stored_chunk
 from rsmtl.errors import InputError, RunError
@@ -23,7 +23,7 @@ from rsmtl.store.item import damaged_files
 from rsmtl.store.ledger import Ledger
 from rsmtl.store.place import Place, disk_errors, read, remove
 from rsmtl.store.provenance import read_run, software
-from rsmtl.store.zarr import content_hash, damaged_metadata
+from rsmtl.store.zarr import damaged_metadata
 
 
 @dataclass(frozen=True)
@@ -114,11 +114,9 @@ def withdraw(found: Verification) -> None:
 
 def _torn(made: Plan, folder: Place, fingerprint: str) -> Iterator[tuple[Chunk, str]]:
     records = Ledger(folder, fingerprint).done()
-    for chunk, output in product(made.chunks, made.outputs):
-        record = records.get(chunk)
-        stored = stored_chunk(made, folder, chunk, output)
-        if record is None or record.sha256.get(output.name) != content_hash(stored):
-            yield chunk, output.name
+    for chunk in made.chunks:
+        written = records[chunk].sha256 if chunk in records else {}
+        yield from ((chunk, name) for name in torn_job(made, folder, chunk, written))
 
 
 def _changed_inputs(folder: Place, made: Plan) -> tuple[str, ...]:

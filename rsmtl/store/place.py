@@ -135,9 +135,7 @@ def read_all(folder: Place, pattern: str) -> dict[str, bytes]:
         names = [path.path for path in folder.glob(pattern)]
         contents = folder.fs.cat(names, on_error="omit") if names else {}
     except Exception as error:
-        raise RunError(
-            f"cannot read {folder} ({_one_line(error)}): see to the store, then run again"
-        ) from error
+        raise _cannot_read(folder, error) from error
     return {name.rsplit("/", 1)[-1]: content for name, content in contents.items()}
 
 
