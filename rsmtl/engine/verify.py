@@ -18,9 +18,9 @@ from rsmtl.errors import InputError, RunError
 from rsmtl.lattice import Area, Chunk
 from rsmtl.scene.open import reopen
 from rsmtl.store.claim import claimed
-from rsmtl.store.folder import ITEM_NAME
+from rsmtl.store.folder import FINGERPRINT_NAME, ITEM_NAME, LEDGER_NAME
 from rsmtl.store.item import damaged_files
-from rsmtl.store.ledger import Ledger
+from rsmtl.store.ledger import Ledger, fingerprint_digest
 from rsmtl.store.place import Place, disk_errors, read, remove
 from rsmtl.store.provenance import read_run, software
 from rsmtl.store.zarr import damaged_metadata
@@ -85,7 +85,7 @@ def verify(folder: Place, n_chunks: int = 4, seed: int = 0) -> Verification:
         tuple(chosen),
         differing=tuple((chunk, name) for chunk in chosen for name in _differing(made, folder, chunk)),
         torn=() if metadata else tuple(_torn(made, folder, run.fingerprint)),
-        damaged=(*damaged_files(folder), *metadata),
+        damaged=(*damaged_files(folder), *_damaged_fingerprint(folder, run.fingerprint), *metadata),
         changed_inputs=_changed_inputs(folder, made),
         item=item,
     )
@@ -117,6 +117,11 @@ def _torn(made: Plan, folder: Place, fingerprint: str) -> Iterator[tuple[Chunk, 
     for chunk in made.chunks:
         written = records[chunk].sha256 if chunk in records else {}
         yield from ((chunk, name) for name in torn_job(made, folder, chunk, written))
+
+
+def _damaged_fingerprint(folder: Place, fingerprint: str) -> tuple[str, ...]:
+    standing = Ledger(folder).fingerprint() or {}
+    return () if fingerprint_digest(standing) == fingerprint else (f"{LEDGER_NAME}/{FINGERPRINT_NAME}",)
 
 
 def _changed_inputs(folder: Place, made: Plan) -> tuple[str, ...]:

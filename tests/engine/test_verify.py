@@ -110,6 +110,17 @@ def test_damaged_metadata_are_found_and_mended_by_resuming(
     assert verify(product.folder, n_chunks=1).damaged == ()
 
 
+def test_a_damaged_fingerprint_is_found_and_mended_by_resuming(product: Product, tmp_path: Path) -> None:
+    file = product.folder / "ledger" / "fingerprint.json"
+    before = file.read_bytes()
+    tear(file)
+    found = verify(product.folder, n_chunks=1)
+    assert (found.damaged, found.torn) == (("ledger/fingerprint.json",), ())
+    withdraw(found)
+    assert resumed(tmp_path).windows_run == 0
+    assert file.read_bytes() == before
+
+
 def resumed(folder: Path) -> Product:
     scene, model = open_scene(folder / "scene.tif"), load_model(folder / "random.safetensors")
     return write(scene, model, folder / "out", Settings(window=128, overlap=32, chunk=2), resume=True)
