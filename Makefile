@@ -21,11 +21,12 @@ check: .venv/installed  ## style, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: .venv/installed  ## ratios measured side by side in one run
+bench: .venv/installed  ## ratios measured side by side in one run, peers among them
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[peers]'
 	$(BIN)/python -m tests.benchmarks
 
 chaos: .venv/installed  ## faults of all kinds over a catalogue; the same bytes at the end
 	$(BIN)/python -m tests.chaos
 
 clean:
-	rm -rf .venv demo-output
+	rm -rf .venv demo-output bench-output

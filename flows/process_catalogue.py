@@ -68,7 +68,7 @@ class CatalogueRun(BaseModel):
     assets: Assets | None = None
     """What to take of each scene, in order; a list for each input of a model that has several."""
     settings: Settings = Settings()
-    """Window, overlap, chunk and all else that decides the product."""
+    """Window, overlap, chunk and all else that decides the product; sizes that are left out are chosen."""
     workers: int | None = Field(default=None, gt=0)
     """Worker processes to start on this machine. Unless this or a scheduler is given, as many as fill its cores."""
     scheduler: str | None = None

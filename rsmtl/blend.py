@@ -82,9 +82,10 @@ def add(canvas: Tensor, values: Tensor, weights: Tensor, kind: Kind) -> None:
         Of the head.
     """
     for rows in slabs(canvas):
-        part = values[:, rows]
+        # planes, as the canvas has
+        part = values[:, rows].to(canvas.dtype, memory_format=torch.contiguous_format)
         if kind == "continuous":
-            part = part.double().clamp_(-LIMIT, LIMIT)
+            part = part.clamp(-LIMIT, LIMIT)
         canvas[:, rows] += (part * weights[rows]).round_()
 
 

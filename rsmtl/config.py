@@ -6,19 +6,25 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Settings(BaseModel):
-    """Settings of a prediction. Those that can change a bit of the product are part of its fingerprint."""
+    """Settings of a prediction. Those that can change a bit of the product are part of its fingerprint.
+
+    Sizes that are None are chosen by `plan`: `RunSettings` are those of a run.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    window: int = Field(default=512, gt=0)
-    """Edge of the square window the model sees, in reference pixels."""
-    overlap: int = Field(default=64, ge=0)
-    """Reference pixels that two neighbouring windows share, in total; at most half a window."""
+    window: int | None = Field(default=None, gt=0)
+    """Edge of the square window the model sees, in reference pixels. Chosen unless given: 512, or less where the scene
+    is smaller or a forward pass would take very much memory."""
+    overlap: int | None = Field(default=None, ge=0)
+    """Reference pixels that two neighbouring windows share, in total; at most half a window. Chosen unless given: an
+    eighth of a window, or what the model's margin needs."""
     chunk: int | None = Field(default=None, gt=0)
-    """Edge of a chunk in strides. Unless given, as many as fit the memory aimed at; for a lazy `predict` in Python
-    one, so that a slice runs only its own windows."""
-    batch: int = Field(default=1, gt=0)
-    """Windows per forward pass; the last batch of a chunk is padded to this."""
+    """Edge of a chunk in strides. Chosen unless given: as many as fit the memory aimed at; for a lazy `predict` in
+    Python one, so that a slice runs only its own windows."""
+    batch: int | None = Field(default=None, gt=0)
+    """Windows per forward pass; the last batch of a chunk is padded to this. Chosen unless given: one on the CPU, on a
+    GPU as many as a short probe finds worth while."""
     blend: Literal["linear", "cosine"] = "linear"
     """Shape of the ramp over the overlap."""
     tta: Literal["none", "rotations", "dihedral"] = "none"
@@ -36,3 +42,12 @@ class Settings(BaseModel):
     """`model`: as the model's spec says. `scene`: the 2nd and 98th percentile of this scene instead."""
     resampling: Literal["nearest", "bilinear", "cubic"] = "bilinear"
     """For inputs that do not lie on the reference grid at their spec's scale."""
+
+
+class RunSettings(Settings):
+    """Settings of which none is left open."""
+
+    window: int = Field(gt=0)
+    overlap: int = Field(ge=0)
+    chunk: int = Field(gt=0)
+    batch: int = Field(gt=0)

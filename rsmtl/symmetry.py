@@ -16,13 +16,13 @@ class Symmetry:
 
     def apply(self, values: Tensor) -> Tensor:
         """Return `(…, H, W)` turned and mirrored; height and width swap with an odd number of turns."""
-        turned = torch.rot90(values, self.turns, dims=(-2, -1))
+        turned = torch.rot90(values, self.turns, dims=(-2, -1)) if self.turns else values
         return turned.flip(-1) if self.mirrored else turned
 
     def undo(self, values: Tensor) -> Tensor:
         """Return `(…, H, W)` as it was before `apply`."""
         straight = values.flip(-1) if self.mirrored else values
-        return torch.rot90(straight, -self.turns, dims=(-2, -1))
+        return torch.rot90(straight, -self.turns, dims=(-2, -1)) if self.turns else straight
 
 
 def _all(mirrored: Iterable[bool]) -> tuple[Symmetry, ...]:

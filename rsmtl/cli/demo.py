@@ -34,7 +34,7 @@ def demo(
     products = out / "products"
     request = Request(model_finder(material.MODEL), products, settings, list(material.ASSETS), resume=True)
     run = ProductRun(request, report)
-    results = with_scenes([str(catalogue)], Search(), workers, None, settings.torch_threads, report, run)
+    results = with_scenes([str(catalogue)], Search(), workers, None, settings, report, run)
     run.show(results)
     if report.failures:
         return report.close(scenes=results)

@@ -50,6 +50,8 @@ def plan(
 ) -> int:
     """Print what `predict` would do and cost, and refuse what does not fit its workers; nothing is run.
 
+    Sizes that are not given are chosen as `predict` does, and it is said why; a GPU is tried for this.
+
     Figures are upper bounds: windows without a valid pixel are not run.
     """
     from rsmtl.cli.scenes import FAILED, with_scenes
@@ -81,13 +83,13 @@ def plan(
                 report.fail(name, error)
                 fits = False
             if n < IN_FULL:
-                report.show(_facts(name, found, settings, slot_bytes, fits))
+                report.show(_facts(name, found, slot_bytes, fits))
                 report.show("")
             else:
                 report.show(_line(name, found, fits))
             yield {"scene": name, "result": _verdict(fits), **asdict(found), "slot_bytes": slot_bytes}
 
-    results = with_scenes(sources, search, workers, scheduler, settings.torch_threads, report, project)
+    results = with_scenes(sources, search, workers, scheduler, settings, report, project)
     if len(results) > 1:
         report.show(_total(results))
     return report.close(scenes=results)
@@ -126,25 +128,38 @@ def _line(scene: str, projected: "Cost", fits: bool) -> str:
     )
 
 
-def _facts(scene: str, projected: "Cost", settings: Settings, slot_bytes: int, fits: bool) -> Table:
+def _facts(scene: str, projected: "Cost", slot_bytes: int, fits: bool) -> Table:
     from rsmtl.units import pixels, size
 
-    height, width = projected.height_px, projected.width_px
+    height, width, windows = projected.height_px, projected.width_px, projected.n_windows
     table = plain_table("", "", title=printable(scene))
     table.show_header = False
     for what, figure in (
         ("size", f"{height:,} × {width:,} px, {pixels(height * width)}"),
-        ("windows", f"{projected.n_windows:,} of {settings.window} px with {settings.overlap} px overlap"),
+        ("windows", f"{windows:,} of {projected.window_px} px with {projected.overlap_px} px overlap"),
         ("work", f"{projected.windows_per_px:.2f} windows per pixel"),
         ("chunks", f"{projected.n_chunks:,} of {projected.chunk_px:,} px"),
         ("read", size(projected.read_bytes)),
         ("written", f"{size(projected.written_bytes)} before compression"),
         ("borders", f"{size(projected.border_bytes)} between chunks"),
         ("memory", f"{size(projected.worker_bytes)} of the {size(slot_bytes)} a worker has"),
-        ("verdict", Text(_verdict(fits), style="green" if fits else "red")),
+        *_chosen(projected),
     ):
         table.add_row(what, figure)
+    table.add_row("verdict", Text(_verdict(fits), style="green" if fits else "red"))
     return table
+
+
+def _chosen(projected: "Cost") -> "Iterator[tuple[str, str]]":
+    """Yield what was left open, as it is now, and why."""
+    for name, chosen in (
+        ("window", f"{projected.window_px} px"),
+        ("overlap", f"{projected.overlap_px} px"),
+        ("chunk", f"{projected.chunk} strides"),
+        ("batch", f"{projected.batch} at once"),
+    ):
+        if name in projected.why:
+            yield name, f"{chosen} (chosen: {projected.why[name]})"
 
 
 def _total(results: list[dict[str, Any]]) -> str:

@@ -67,6 +67,8 @@ def predict(
 ) -> int:
     """Run a model over scenes, and leave a product for each: Zarr, COGs, quicklook, STAC item.
 
+    Window, overlap, chunk and batch are chosen unless given: `rsmtl plan` says which, and why.
+
     A scene that fails, fails alone.
 
     Exit status: 0 all is well, 1 a run failed, 2 input or options are wrong.
@@ -87,6 +89,6 @@ def predict(
             model_finder(model), place(out), settings, read_assets(assets), resume, overwrite, job_limit
         )
         run = ProductRun(request, report)
-        results = with_scenes(sources, search, workers, scheduler, settings.torch_threads, report, run)
+        results = with_scenes(sources, search, workers, scheduler, settings, report, run)
         run.show(results)
         return report.close(scenes=results, out=str(request.out))

@@ -6,6 +6,7 @@ from typing import Any
 from rsmtl.cli.report import Report
 from rsmtl.cli.sources import read_sources
 from rsmtl.cli.workers import workers_of
+from rsmtl.config import Settings
 from rsmtl.engine.executor import Executor
 from rsmtl.errors import RsmtlError
 from rsmtl.redaction import redacted
@@ -23,7 +24,7 @@ def with_scenes(
     search: Search,
     n_workers: int | None,
     scheduler: str | None,
-    torch_threads: int,
+    settings: Settings,
     report: Report,
     act: Callable[[Sequence[SceneRef], Executor], Iterable[Result]],
 ) -> list[Result]:
@@ -40,7 +41,8 @@ def with_scenes(
     results: list[Result] = []
     try:
         if refs:
-            with workers_of(n_workers, scheduler, torch_threads, report) as executor:
+            taking_part = workers_of(n_workers, scheduler, settings.torch_threads, report, settings.device)
+            with taking_part as executor:
                 for result in act(refs, executor):
                     results.append(result)
     except RsmtlError as error:

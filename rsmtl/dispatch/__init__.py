@@ -7,6 +7,7 @@ from rsmtl.dispatch.executors import (
     local_cluster,
     said_plainly,
 )
+from rsmtl.dispatch.gpus import gpu_cluster, gpus_for, threads_of
 from rsmtl.dispatch.launch import Launch, launch
 from rsmtl.dispatch.limited import limited
 from rsmtl.dispatch.pool import ThreadExecutor, threads
@@ -16,10 +17,13 @@ __all__ = [
     "Launch",
     "ThreadExecutor",
     "cluster_at",
+    "gpu_cluster",
+    "gpus_for",
     "keep_freed_memory",
     "launch",
     "limited",
     "local_cluster",
     "said_plainly",
     "threads",
+    "threads_of",
 ]

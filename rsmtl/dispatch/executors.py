@@ -4,6 +4,7 @@ A run's state is in its store, not here: a worker that dies takes
 with it nothing but the jobs it was running, and those are given to another.
 """
 
+import asyncio
 import ctypes
 import logging
 import signal
@@ -15,12 +16,13 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing import resource_tracker
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import dask
-from distributed import Client, KilledWorker, LocalCluster, Scheduler, Worker, WorkerPlugin
+from distributed import Client, KilledWorker, LocalCluster, Scheduler, SpecCluster, Worker, WorkerPlugin
 from distributed import Future as DaskFuture
 from distributed.client import ClosedClientError
 from distributed.comm import CommClosedError
@@ -28,6 +30,7 @@ from distributed.comm import CommClosedError
 from rsmtl.dispatch.connect import connect
 from rsmtl.dispatch.lost import lost_workers_told
 from rsmtl.dispatch.metrics import observe
+from rsmtl.engine.jobs import Receipt
 from rsmtl.errors import InputError, RsmtlError, RunError
 
 INFERENCE, TRAINING = "inference", "training"
@@ -38,6 +41,10 @@ _PATIENCE = "1 day"
 lost again just then, or takes so long to start, it would end the nanny, and the cluster have a worker less for good."""
 _RESTART_S = 30.0
 """How long ending a worker may take; one that hangs is killed after four seconds."""
+
+_SPREAD_S = 1.0
+"""How long what is shared may take to reach all workers before jobs are handed out; one of them may hang."""
+_SPREAD_LOOK_S = 0.005
 
 
 class ClusterExecutor:
@@ -66,8 +73,10 @@ class ClusterExecutor:
         return str(self.client.dashboard_link)
 
     def share(self, value: Any) -> Any:
-        """Put a value on the cluster as the result of a task, which the scheduler can run again if its worker dies."""
-        return self.client.submit(_itself, _Unseen(value), pure=False)
+        """Put a value on every worker as the result of a task, which the scheduler can run again if its worker dies."""
+        shared = self.client.submit(_itself, _Unseen(value), pure=False)
+        self.client.run_on_scheduler(_spread, shared.key)
+        return shared
 
     def submit(self, function: Callable[..., Any], *args: Any) -> "Future[Any]":
         """Start a job."""
@@ -152,7 +161,11 @@ class _Job:
             if isinstance(error, RsmtlError):
                 error.__cause__ = error.__context__ = None
             raise
-        observe(self.__name__, time.perf_counter() - start, result)
+        receipts = (
+            result if isinstance(result, list) and isinstance(next(iter(result), None), Receipt) else [result]
+        )
+        for one in receipts:  # several jobs may come together
+            observe(self.__name__, (time.perf_counter() - start) / len(receipts), one)
         return result
 
 
@@ -204,6 +217,30 @@ def _itself(hidden: _Unseen) -> Any:
     return hidden.value
 
 
+async def _spread(key: str, dask_scheduler: Scheduler) -> None:
+    """Have all workers fetch a task's result, and wait until they have it, unless that takes long.
+
+    The scheduler gives a job to a worker that has what it needs. With one such worker it would get all the first jobs,
+    and the others what they steal of them, tenths of seconds later. (`Client.replicate` would cut off whoever listens
+    to the cluster's events: it makes one that cannot be sent.)
+    """
+    asked, latest_s = False, time.monotonic() + _SPREAD_S
+    while time.monotonic() < latest_s:
+        task = dask_scheduler.tasks.get(key)  # it may come after this call
+        if task is not None and task.state == "erred":
+            return
+        if task is not None and task.who_has:
+            missing = dask_scheduler.running - task.who_has
+            if not missing:
+                return
+            for worker in () if asked else missing:
+                dask_scheduler.request_acquire_replicas(
+                    worker.address, [key], stimulus_id=f"rsmtl-spread-{key}"
+                )
+            asked = True
+        await asyncio.sleep(_SPREAD_LOOK_S)
+
+
 def _seconds_on_workers(keys: list[str], dask_scheduler: Scheduler) -> dict[str, float]:
     """How long each job has been running at least, by the last heartbeat of its worker and the time since."""
     now, seconds = time.time(), {}
@@ -228,23 +265,33 @@ def local_cluster(n_workers: int) -> Iterator[ClusterExecutor]:
     the same reason workers spill to a folder of their own. Their logs are silent: a job's error reaches the caller of
     `submit`.
     """
+    with own_cluster(partial(_processes, n_workers)) as executor:
+        yield executor
+
+
+def _processes(n_workers: int, folder: str) -> LocalCluster:
+    return LocalCluster(
+        n_workers=n_workers,
+        threads_per_worker=1,
+        processes=True,
+        host="127.0.0.1",
+        security=True,
+        local_directory=folder,
+        dashboard_address="127.0.0.1:0",
+        silence_logs=logging.CRITICAL,
+    )
+
+
+@contextmanager
+def own_cluster(start: Callable[[str], SpecCluster]) -> Iterator[ClusterExecutor]:
+    """Start a cluster that belongs to the block; `start` is given the folder in which its workers may spill."""
     with ExitStack() as stack:
         private = stack.enter_context(
             tempfile.TemporaryDirectory(prefix="rsmtl-workers-", ignore_cleanup_errors=True)
         )
         stack.enter_context(dask.config.set({"distributed.deploy.lost-worker-timeout": _PATIENCE}))
         with _interrupts_held_back():
-            cluster = LocalCluster(
-                n_workers=n_workers,
-                threads_per_worker=1,
-                processes=True,
-                host="127.0.0.1",
-                security=True,
-                local_directory=private,
-                dashboard_address="127.0.0.1:0",
-                silence_logs=logging.CRITICAL,
-            )
-            client = stack.enter_context(Client(stack.enter_context(cluster)))
+            client = stack.enter_context(Client(stack.enter_context(start(private))))
         stack.enter_context(said_plainly())
         stack.enter_context(lost_workers_told(client))
         yield ClusterExecutor(client)

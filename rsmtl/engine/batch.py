@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -25,10 +26,16 @@ def cut(region: Tensor, y: Span, x: Span) -> Tensor:
     """
     inside = region[:, y.start : y.stop, x.start : x.stop]
     if inside.shape[1] < y.size:
-        inside = inside[:, torch.from_numpy(reflection(inside.shape[1], y.size))]
+        inside = inside[:, _reflection_on(region.device, inside.shape[1], y.size)]
     if inside.shape[2] < x.size:
-        inside = inside[:, :, torch.from_numpy(reflection(inside.shape[2], x.size))]
+        inside = inside[:, :, _reflection_on(region.device, inside.shape[2], x.size)]
     return inside
+
+
+@lru_cache(maxsize=32)
+def _reflection_on(device: torch.device, available: int, size: int) -> Tensor:
+    """Return `reflection` on a device, which would have to wait if it were sent there each time."""
+    return torch.from_numpy(reflection(available, size)).to(device)
 
 
 def batches(

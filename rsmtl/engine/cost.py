@@ -1,6 +1,5 @@
 """What a plan costs, before anything runs: windows, bytes, memory."""
 
-import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -8,18 +7,14 @@ from typing import Any
 
 import numpy as np
 import psutil
-import torch
-from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from rsmtl.blend import DTYPES
 from rsmtl.config import Settings
+from rsmtl.engine.choose import region_bytes_per_px
 from rsmtl.engine.classical import ModelFinder
 from rsmtl.engine.executor import Executor, SerialExecutor
-from rsmtl.engine.network import call
-from rsmtl.engine.plan import Plan, region_bytes_per_px
+from rsmtl.engine.forward_bytes import forward_bytes
+from rsmtl.engine.plan import Plan
 from rsmtl.engine.plan import plan as lay
 from rsmtl.errors import PlanError, RsmtlError
 from rsmtl.models.model import Model
@@ -32,6 +27,14 @@ class Cost:
 
     height_px: int
     width_px: int
+    window_px: int
+    overlap_px: int
+    batch: int
+    """Windows per forward pass."""
+    chunk: int
+    """Strides per chunk."""
+    why: Mapping[str, str]
+    """Of the settings that were left open: why they were chosen so."""
     chunk_px: int
     n_chunks: int
     n_windows: int
@@ -67,6 +70,11 @@ def cost(plan: Plan) -> Cost:
     return Cost(
         height_px=lattice.height,
         width_px=lattice.width,
+        window_px=lattice.window,
+        overlap_px=lattice.overlap,
+        batch=plan.settings.batch,
+        chunk=plan.settings.chunk,
+        why=plan.why,
         chunk_px=lattice.y.chunk_px,
         n_chunks=len(plan.chunks),
         n_windows=lattice.n_windows,
@@ -87,13 +95,14 @@ def costs_of(
 ) -> list[tuple[str, Cost | RsmtlError]]:
     """Open scenes and project what each costs: its id and the figures, or what is wrong with it."""
     found: list[tuple[str, Cost | RsmtlError]] = []
+    executor = executor or SerialExecutor()
     for ref in refs:
         name = ref.id
         try:
             scene = open_scene(ref.source, assets)
             name = scene.id
-            model = find_model(scene, settings, executor or SerialExecutor())
-            found.append((name, cost(lay(scene, model, settings, measure=False))))
+            model = find_model(scene, settings, executor)
+            found.append((name, cost(lay(scene, model, settings, measure=False, executor=executor))))
         except RsmtlError as error:
             found.append((name, error))
     return found
@@ -116,76 +125,21 @@ def check_fits(projected: Cost, executor: Executor) -> None:
 
 
 def _worker_bytes(plan: Plan, region_px: int) -> int:
-    """This process as it is (a worker imports the same), the weights, a chunk's arrays, and a forward pass."""
-    chunk = region_px * region_bytes_per_px(plan.model.spec, plan.outputs)
-    return int(psutil.Process().memory_info().rss + chunk + _weights_bytes(plan.model) + forward_bytes(plan))
+    """This process as it is (a worker imports the same), the weights, a chunk's arrays, and a forward pass.
+
+    That of a GPU takes none of a worker's memory.
+    """
+    model, settings = plan.model, plan.settings
+    needed = psutil.Process().memory_info().rss + _weights_bytes(model)
+    needed += region_px * region_bytes_per_px(model.spec, plan.outputs)
+    if settings.device == "cpu":
+        needed += forward_bytes(model, settings.window, settings.batch, settings.precision)
+    return int(needed)
 
 
 @lru_cache(maxsize=2)
 def _weights_bytes(model: Model) -> int:
     return sum(t.numel() * t.element_size() for t in model.module.state_dict().values())
-
-
-def forward_bytes(plan: Plan) -> int:
-    """Peak bytes of the tensors alive during one forward pass.
-
-    Found on tensors that have shapes but no numbers. A module that decides by numbers, or has operators that know no
-    such tensors, is run once for real.
-    """
-    return _forward_bytes(plan.model, plan.settings.model_copy(update={"chunk": None}))
-
-
-@lru_cache(
-    maxsize=2
-)  # the same for each scene of a catalogue, and longer to find out than all else of a plan
-def _forward_bytes(model: Model, settings: Settings) -> int:
-    try:
-        with FakeTensorMode(allow_non_fake_inputs=True):
-            return _watched_bytes(model, settings)
-    except Exception:
-        return _watched_bytes(model, settings)
-
-
-def _watched_bytes(model: Model, settings: Settings) -> int:
-    sizes = [(i.channels, int(settings.window * i.scale)) for i in model.spec.inputs]
-    with torch.inference_mode(), _Alive() as alive:
-        inputs = [torch.zeros(settings.batch, channels, edge, edge) for channels, edge in sizes]
-        call(model.module, inputs, model.spec, settings)
-    return int(alive.peak_bytes)
-
-
-class _Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Watches tensors come and go."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.peak_bytes = 0
-        self._bytes = 0
-        self._users: dict[int, int] = {}
-
-    def __torch_dispatch__(
-        self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        result = function(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, Tensor):
-                self._watch(tensor)
-        return result
-
-    def _watch(self, tensor: Tensor) -> None:
-        storage = tensor.untyped_storage()
-        key, size = storage._cdata, storage.nbytes()
-        self._users[key] = self._users.get(key, 0) + 1
-        if self._users[key] == 1:
-            self._bytes += size
-            self.peak_bytes = max(self.peak_bytes, self._bytes)
-        weakref.finalize(tensor, self._release, key, size)
-
-    def _release(self, key: int, size: int) -> None:
-        self._users[key] -= 1
-        if not self._users[key]:
-            del self._users[key]
-            self._bytes -= size
 
 
 def _px(spans: Sequence[Any]) -> int:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rsmtl import blend
+from rsmtl.engine.device import to_host
 from rsmtl.engine.outputs import CLASS_NODATA, PROBABILITY_STEPS
 from rsmtl.models.spec import HeadSpec
 from rsmtl.radiometry import Radiometry
@@ -35,11 +36,12 @@ def finalise_classes(
     found = {o.name: torch.empty((len(o.bands), *sums.shape[1:]), dtype=torch.uint8) for o in outputs}
     for rows in blend.slabs(sums):
         slab = sums[:, rows]
-        invalid = slab[0].isnan()
         best, winner = _argmax(_both_classes(slab))
         for name, stored in found.items():
             planes = _planes(name.removeprefix(head.name), slab, best, winner)
-            stored[:, rows] = planes.masked_fill(invalid, CLASS_NODATA).to(torch.uint8).cpu()
+            if _has_nan(slab[0]):
+                planes = planes.masked_fill(slab[0].isnan(), CLASS_NODATA)
+            stored[:, rows] = to_host(planes.to(torch.uint8))
     return {name: stored.numpy() for name, stored in found.items()}
 
 
@@ -64,7 +66,7 @@ def finalise_continuous(output: Output, radiometry: Radiometry, sums: Tensor) ->
         values = (sums[:, rows] * gain).add_(bias)
         if dtype.kind != "f":
             values = _whole_numbers(values, output)
-        whole[:, rows] = values.cpu().numpy()
+        whole[:, rows] = to_host(values).numpy()
     return whole
 
 
@@ -74,12 +76,20 @@ def _both_classes(sums: Tensor) -> Tensor:
 
 
 def _argmax(sums: Tensor) -> tuple[Tensor, Tensor]:
-    """Greatest value and its first index over the channels; on a CPU ten times faster than `torch.max`."""
-    best, winner = sums[0].clone(), torch.zeros_like(sums[0])
-    for k in range(1, len(sums)):
-        winner.masked_fill_(sums[k] > best, k)
-        torch.maximum(best, sums[k], out=best)
-    return best, winner
+    """Greatest value and its first index over the channels; anything where not valid.
+
+    Sums are whole numbers below 2²³ and there are fewer than 2⁸ classes, so both fit one integer, whose maximum finds
+    both: five times faster on a CPU than comparisons, twenty times faster than `torch.argmax`.
+    """
+    bits = (len(sums) - 1).bit_length()
+    first_wins = torch.arange(len(sums) - 1, -1, -1, dtype=torch.int32, device=sums.device)
+    best = sums.to(torch.int32).mul_(2**bits).add_(first_wins[:, None, None]).amax(0)
+    return best >> bits, len(sums) - 1 - (best & (2**bits - 1))
+
+
+def _has_nan(values: Tensor) -> bool:
+    """Whether a number is not valid, by their sum: comparing each takes longer than what is skipped without any."""
+    return bool(values.sum().isnan())
 
 
 def _planes(extra: str, sums: Tensor, best: Tensor, winner: Tensor) -> Tensor:
@@ -106,11 +116,13 @@ def _to_stored(
 
 
 def _whole_numbers(values: Tensor, output: Output) -> Tensor:
-    dtype = np.dtype(output.dtype)
+    """Round and clip to the output's type, but for its sentinel, which is for what is not valid alone."""
+    dtype, nodata = np.dtype(output.dtype), output.nodata
     limits = np.iinfo(dtype)
-    invalid = values.isnan()
-    whole = values.round_().clamp_(limits.min, limits.max).nan_to_num_(nan=0.0)
-    if output.nodata is not None:
-        neighbour = output.nodata + 1 if output.nodata < limits.max else output.nodata - 1
-        whole.masked_fill_(whole == output.nodata, neighbour).masked_fill_(invalid, output.nodata)
+    lowest, highest = limits.min + (nodata == limits.min), limits.max - (nodata == limits.max)
+    whole = values.round_().clamp_(lowest, highest)
+    if nodata is not None and lowest < nodata < highest:
+        whole.masked_fill_(whole == nodata, nodata + 1)
+    if _has_nan(whole):
+        whole.masked_fill_(whole.isnan(), nodata or 0)
     return whole.to(_WIDER.get(output.dtype) or getattr(torch, output.dtype))

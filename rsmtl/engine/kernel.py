@@ -19,6 +19,7 @@ from torch import Tensor
 
 from rsmtl import blend
 from rsmtl.engine.batch import batches
+from rsmtl.engine.device import computing, lane, to_device, to_host
 from rsmtl.engine.finalise import finalise_classes, finalise_continuous
 from rsmtl.engine.network import forward
 from rsmtl.engine.plan import Plan
@@ -74,16 +75,23 @@ def run_chunk(plan: Plan, chunk: Chunk) -> Partial:
         ]
     owned = plan.lattice.windows_of(chunk)
     windows = [w for w in owned if valid[w.y.within(region[0]).slice, w.x.within(region[1]).slice].any()]
-    canvases = {head.name: _new_canvas(plan, head, region) for head in plan.model.spec.heads}
-    for members, stacked in batches(windows, inputs, region, plan.settings.batch):
-        with clock.stage("model"):
-            answers = forward(plan.model, plan.settings, stacked)
-        with clock.stage("blend"):
-            for head in plan.model.spec.heads:
-                for window, values_of_window in zip(members, answers[head.name], strict=False):
-                    _add_window(plan, head, canvases[head.name], values_of_window, window, region)
-    with clock.stage("finalise"):
-        core, strips = _split(plan, chunk, canvases, valid)
+    if not windows:
+        with clock.stage("finalise"):
+            return Partial(*_nothing(plan, chunk), 0, len(owned), clock.seconds)
+    device = plan.settings.device
+    with lane(device):
+        inputs = [(to_device(values, device), scale) for values, scale in inputs]
+        canvases = {head.name: _new_canvas(plan, head, region) for head in plan.model.spec.heads}
+        with computing(device):
+            for members, stacked in batches(windows, inputs, region, plan.settings.batch):
+                with clock.stage("model"):
+                    answers = forward(plan.model, plan.settings, stacked)
+                with clock.stage("blend"):
+                    for head in plan.model.spec.heads:
+                        for window, values_of_window in zip(members, answers[head.name], strict=False):
+                            _add_window(plan, head, canvases[head.name], values_of_window, window, region)
+        with clock.stage("finalise"):
+            core, strips = _split(plan, chunk, canvases, valid)
     return Partial(core, strips, len(windows), len(owned) - len(windows), clock.seconds)
 
 
@@ -125,7 +133,7 @@ def finish_chunk(
 
 def _network_values(plan: Plan, name: str, values: NDArray[np.float32]) -> Tensor:
     network = torch.from_numpy(plan.radiometry[name].to_network(values))
-    return network.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0).to(plan.settings.device)
+    return network.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _new_canvas(plan: Plan, head: HeadSpec, region: tuple[Span, Span]) -> Tensor:
@@ -191,13 +199,30 @@ def _split(
     for head in plan.model.spec.heads:
         canvas = canvases.pop(head.name)
         if not valid.all():
-            canvas.masked_fill_(~torch.from_numpy(valid_at(valid, head.scale)).to(canvas.device), torch.nan)
+            invalid = torch.from_numpy(~valid_at(valid, head.scale))
+            canvas.masked_fill_(to_device(invalid, plan.settings.device), torch.nan)
         for area, spans in areas.items():
             sums = canvas[:, *_in_region(spans, region, head.scale)]
             if area == ("core", "core"):
                 core |= _finalise(plan, head, sums)
             else:
-                strips[head.name, area] = sums.cpu().numpy().copy()
+                strips[head.name, area] = to_host(sums).numpy().copy()
+    return core, strips
+
+
+def _nothing(plan: Plan, chunk: Chunk) -> tuple[dict[str, Array], dict[tuple[str, Area], Array]]:
+    """What `_split` gives where no pixel is valid, with no canvas: one pixel is finished, and is as all others."""
+    core: dict[str, Array] = {}
+    strips: dict[tuple[str, Area], Array] = {}
+    for head in plan.model.spec.heads:
+        pixel = blend.new_canvas(head.kind, (head.channels, 1, 1), "cpu").fill_(torch.nan)
+        for area, spans in plan.lattice.areas(chunk).items():
+            height, width = (span.scaled(head.scale).size for span in spans)
+            if area == ("core", "core"):
+                finished = _finalise(plan, head, pixel)
+                core |= {name: values.repeat(height, 1).repeat(width, 2) for name, values in finished.items()}
+            else:
+                strips[head.name, area] = pixel.numpy().repeat(height, 1).repeat(width, 2)
     return core, strips
 
 

@@ -37,8 +37,9 @@ def predict(scene: Scene, model: Model, settings: Settings | None = None) -> xr.
     model
         As `load_model` or `Model.from_module` gives it.
     settings
-        Window, overlap and so on. With no chunk named a chunk is one stride, and a slice runs exactly the
-        windows that touch it; larger chunks make a smaller graph, and a slice then runs whole chunks.
+        Window, overlap and so on; what they leave open is chosen. With no chunk named a chunk is one stride, and a
+        slice runs exactly the windows that touch it; larger chunks make a smaller graph, and a slice then runs whole
+        chunks.
 
     Returns
     -------

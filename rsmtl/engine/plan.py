@@ -4,19 +4,19 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from importlib.metadata import version
-from math import ceil, isqrt
 from typing import Any
 
 import numpy as np
 from dask.base import tokenize
 from odc.geo.geobox import GeoBox
 
-from rsmtl.blend import DTYPES
-from rsmtl.config import Settings
+from rsmtl.config import RunSettings, Settings
+from rsmtl.engine.choose import choose
+from rsmtl.engine.executor import Executor, SerialExecutor
 from rsmtl.engine.outputs import outputs_of
 from rsmtl.engine.ratio import pixel_ratio
 from rsmtl.errors import ModelError, PlanError
-from rsmtl.lattice import Lattice, check_divisible
+from rsmtl.lattice import Lattice
 from rsmtl.models.model import Model
 from rsmtl.models.spec import InputSpec, ModelSpec
 from rsmtl.radiometry import Radiometry
@@ -32,14 +32,8 @@ SCENE_PERCENTILES = Radiometry(kind="percentile", low=(2.0,), high=(98.0,))
 FINE_SAMPLE_PX = 1024
 """Edge of the reduced scene that is sampled where the coarse sample finds nothing valid."""
 
-CHUNK_BYTES = 256 * 2**20
-"""What the arrays of one chunk job may take where the chunk is chosen automatically."""
-
 MAX_CHUNKS = 2_000_000
 """A thousand times those of the largest scenes that satellites deliver."""
-
-CHUNKS_AT_LEAST = 16
-"""A scene is cut into about this many chunks at least, so that a handful of workers share even a small one."""
 
 
 @cache
@@ -54,7 +48,9 @@ class Plan:
 
     scene: Scene
     model: Model
-    settings: Settings
+    settings: RunSettings
+    why: Mapping[str, str]
+    """Of the settings that were left open: why they were chosen so."""
     lattice: Lattice
     radiometry: Mapping[str, Radiometry]
     """By input; fixed for the whole scene."""
@@ -106,9 +102,15 @@ class Plan:
 
 
 def plan(
-    scene: Scene, model: Model, settings: Settings, default_chunk: int | None = None, *, measure: bool = True
+    scene: Scene,
+    model: Model,
+    settings: Settings,
+    default_chunk: int | None = None,
+    *,
+    measure: bool = True,
+    executor: Executor | None = None,
 ) -> Plan:
-    """Align a scene to a model, measure its radiometry, and lay the lattice.
+    """Align a scene to a model, choose what the settings leave open, measure the radiometry, and lay the lattice.
 
     Parameters
     ----------
@@ -117,6 +119,8 @@ def plan(
     measure
         Whether to measure the radiometry, for which pixels are read. Without it the plan tells what a run costs, and
         is not to be run.
+    executor
+        On one of whose workers a GPU is probed if the batch is left open; in this thread unless said.
 
     Raises
     ------
@@ -125,18 +129,17 @@ def plan(
     ModelError
         If a head has other bands than the input whose values it has, and these are not scaled alike.
     PlanError
-        If window, overlap and scales do not go together.
+        If window, overlap and scales do not go together, or a device that is to be probed is not there.
     """
     spec = model.spec
-    check_sizes(spec, settings)
     if model.fitted:
         check_radiometry(model.fitted, settings)
     aligned = align(scene, spec, settings.resampling)
-    height, width = aligned.inputs[spec.reference].geobox.shape
-    lattice = Lattice(height, width, settings.window, settings.overlap)
     outputs = outputs_of(spec, aligned, settings)
-    strides = settings.chunk or default_chunk or choose_chunk(lattice, spec, outputs)
-    laid = Lattice(height, width, settings.window, settings.overlap, strides)
+    height, width = aligned.inputs[spec.reference].geobox.shape
+    chosen = choose(settings, model, (height, width), outputs, executor or SerialExecutor(), default_chunk)
+    sizes = chosen.settings
+    laid = Lattice(height, width, sizes.window, sizes.overlap, sizes.chunk)
     _check_number(laid)
     radiometry = {i.name: i.radiometry for i in spec.inputs}
     if measure:
@@ -145,34 +148,13 @@ def plan(
     return Plan(
         scene=aligned,
         model=model,
-        settings=settings.model_copy(update={"chunk": strides}),
+        settings=chosen.settings,
+        why=chosen.why,
         lattice=laid,
         radiometry=radiometry,
         outputs=outputs,
         delivered_scales={i.name: _delivered_scale(scene, i.name, spec.reference) for i in spec.inputs},
     )
-
-
-def check_sizes(spec: ModelSpec, settings: Settings) -> None:
-    """Refuse a window or an overlap that the model or a grid of another scale cannot hold.
-
-    Raises
-    ------
-    PlanError
-        Naming the size, the divisor and the nearest sizes that fit.
-    """
-    check_divisible("window", settings.window, spec.divisor, f"the model {spec.system!r} asks for it")
-    scales = {i.name: i.scale for i in spec.inputs} | {h.name: h.scale for h in spec.heads}
-    for name, scale in scales.items():
-        why = f"{name!r} lies on a grid of scale {scale}"
-        check_divisible("window", settings.window, scale.denominator, why)
-        check_divisible("overlap", settings.overlap, scale.denominator, why)
-    needed = max(2 * ceil(spec.margin * h.scale) / h.scale for h in spec.heads)
-    if settings.overlap < needed:
-        raise PlanError(
-            f"the overlap must be at least {ceil(needed)} px, since a margin of {spec.margin} px of every window of "
-            f"{spec.system!r} does not count, got {settings.overlap} px: make the overlap larger"
-        )
 
 
 def _check_number(lattice: Lattice) -> None:
@@ -219,27 +201,6 @@ def _delivered_scale(scene: Scene, name: str, reference: str) -> float:
     if name == reference:
         return 1.0
     return 1 / pixel_ratio(scene.inputs[name].geobox, scene.inputs[reference].geobox)
-
-
-def choose_chunk(lattice: Lattice, spec: ModelSpec, outputs: tuple[Output, ...]) -> int:
-    """Return strides per chunk: as many as the memory aimed at allows, fewer for scenes of few windows.
-
-    It depends on scene, model and settings only, never on the workers at hand, so that a run can be resumed
-    on other machines.
-    """
-    by_memory = (
-        int((CHUNK_BYTES / region_bytes_per_px(spec, outputs)) ** 0.5 - lattice.overlap) // lattice.y.stride
-    )
-    by_windows = isqrt(ceil(lattice.n_windows / CHUNKS_AT_LEAST))
-    return max(1, min(by_memory, by_windows))
-
-
-def region_bytes_per_px(spec: ModelSpec, outputs: tuple[Output, ...]) -> float:
-    """Bytes that a chunk job holds per reference pixel: inputs as read and as the network sees them, sums, outputs."""
-    inputs = sum(float(i.scale) ** 2 * i.channels * 8 for i in spec.inputs)
-    sums = sum(float(h.scale) ** 2 * h.channels * DTYPES[h.kind].itemsize for h in spec.heads)
-    stored = sum(float(o.scale) ** 2 * len(o.bands) * np.dtype(o.dtype).itemsize for o in outputs)
-    return inputs + sums * 2 + stored
 
 
 def _fit(spec: InputSpec, found: SceneInput, settings: Settings) -> Radiometry:

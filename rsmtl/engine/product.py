@@ -18,6 +18,7 @@ from rsmtl.engine.mend import unmark_torn
 from rsmtl.engine.network import check_device
 from rsmtl.engine.plan import plan
 from rsmtl.engine.publish import publish
+from rsmtl.engine.standing import taken_up
 from rsmtl.errors import InputError
 from rsmtl.models.model import Model
 from rsmtl.scene.scene import Scene
@@ -70,6 +71,8 @@ def write(
     ----------
     out
         A folder, or a URL of an object store such as `s3://bucket/prefix`, that all workers can write to.
+    settings
+        What they leave open is chosen; where a run stands in the product's folder, as it was chosen then.
     executor
         Who runs the jobs; this thread unless said. See `rsmtl.dispatch`.
     resume
@@ -92,10 +95,12 @@ def write(
         stands, to be resumed.
     """
     started, clock = datetime.now(UTC), time.perf_counter()
-    made = plan(scene, model, settings or Settings())
-    executor = executor or SerialExecutor()
-    check_fits(cost(made), executor)
+    settings, executor = settings or Settings(), executor or SerialExecutor()
     folder = product_folder(place(out), scene.id)
+    if not overwrite or (resume and finished(folder) is None):
+        settings = taken_up(settings, folder, model)
+    made = plan(scene, model, settings, executor=executor)
+    check_fits(cost(made), executor)
     if not overwrite and (run := _standing(folder, made.run)):
         return stood(folder, run, time.perf_counter() - clock)
     refuse_symlinks(folder)

@@ -3,15 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 
+from pydantic import ValidationError
+
 from rsmtl.config import Settings
 from rsmtl.engine.classical import ModelFinder
 from rsmtl.engine.plan import fingerprinted_software
 from rsmtl.errors import RsmtlError
+from rsmtl.models.model import Model
 from rsmtl.redaction import redacted_value
 from rsmtl.scene.open import Assets, Source, opened_with, scene_id
 from rsmtl.scene.sources import source_file
 from rsmtl.store.folder import product_folder
 from rsmtl.store.item import finished
+from rsmtl.store.ledger import Ledger
 from rsmtl.store.place import Place
 from rsmtl.store.provenance import Run, read_run
 
@@ -47,7 +51,22 @@ def standing(
     return (folder, run) if same else None
 
 
-def _same_settings(then: Mapping[str, object], now: Settings) -> bool:
-    """Compare settings; a chunk that is not named is chosen from the scene, and so was the one then."""
+def taken_up(settings: Settings, folder: Place, model: Model) -> Settings:
+    """Return settings with what they leave open as it is in the run that a folder holds, if that agrees with the rest.
+
+    What would be chosen anew may differ on another machine, and the run be refused for it.
+    """
+    then = Ledger(folder).fingerprint() or {}
+    if then.get("model") != model.sha256 or not _same_settings(then.get("settings"), settings):
+        return settings
+    try:
+        return Settings.model_validate(then["settings"])
+    except ValidationError:  # the file is damaged, which whoever takes up the run will find out
+        return settings
+
+
+def _same_settings(then: object, now: Settings) -> bool:
+    """Compare settings; what is left open now is as it was then, whoever chose it."""
     asked = now.model_dump(mode="json")
-    return {**then, "chunk": asked["chunk"]} == asked if asked["chunk"] is None else then == asked
+    left_open = {name: None for name, value in asked.items() if value is None}
+    return isinstance(then, Mapping) and {**then, **left_open} == asked

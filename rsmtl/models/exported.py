@@ -54,7 +54,7 @@ class ExportedModule(nn.Module):
     def __init__(self, program: nn.Module, card: ExportCard) -> None:
         super().__init__()
         self.program = program
-        self._card = card
+        self.card = card
 
     def train(self, mode: bool = True) -> "ExportedModule":
         """Return itself; what a program does was fixed when it was exported."""
@@ -69,7 +69,7 @@ class ExportedModule(nn.Module):
         ModelError
             If the sizes are others.
         """
-        card = self._card
+        card = self.card
         for wanted, given in zip(card.spec.inputs, inputs, strict=True):
             edge = int(card.window * wanted.scale)
             if tuple(given.shape) != (card.batch, wanted.channels, edge, edge):

@@ -5,11 +5,8 @@ embedded server is started before; all else is in it: the flow's own run, a step
 """
 
 import logging
-import statistics
-import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,33 +21,23 @@ from rsmtl.models.checkpoint import load_model
 from rsmtl.scene.open import open_scene, scene_refs
 from rsmtl.synthetic.catalogue import write_catalogue
 from tests import fakes
+from tests.benchmarks.overhead import row_of
+from tests.benchmarks.table import Options, Row
 
 N_SCENES = 24
 ASSETS = ["hrms"]
 SETTINGS = Settings(window=128, overlap=16)
 
 
-@dataclass(frozen=True)
-class FlowCost:
-    """Seconds per scene; medians over pairs."""
-
-    plain_s: float
-    overhead_s: float
-    """Of the flow, over the plain loop of its pair."""
-    standing_s: float
-    """Of the flow, for a scene whose product stands already."""
-
-
-def measure(n_workers: int, n_pairs: int) -> FlowCost:
-    """Run a catalogue of small scenes with and without the flow, in turn, and then once more where all stands."""
+def rows(options: Options) -> Iterator[Row]:
+    """Run a catalogue of small scenes with and without the flow, in turn, and each time once more where all stands."""
     with (
-        tempfile.TemporaryDirectory() as name,
-        LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=options.n_workers, threads_per_worker=1, dashboard_address=None) as cluster,
         Client(cluster) as client,
-        embedded_server(Path(name) / "prefect"),
+        embedded_server(options.folder / "prefect"),
     ):
         logging.getLogger("prefect").setLevel(logging.WARNING)
-        folder = Path(name)
+        folder = options.folder
         catalogue = write_catalogue(folder / "catalogue", n_scenes=N_SCENES, size_px=128, seed=3)
         run = CatalogueRun(
             catalogue=str(catalogue),
@@ -62,14 +49,12 @@ def measure(n_workers: int, n_pairs: int) -> FlowCost:
         )
         executor = ClusterExecutor(client)
         _flow(run)  # imports, weights, the first rows of the database
-        runs = [run.model_copy(update={"out": f"{run.out}{number}"}) for number in range(n_pairs)]
-        pairs = [(_timed(_plain, each, executor), _timed(_flow, each)) for each in runs]
-        standing = statistics.median(_timed(_flow, each) for each in runs)
-    return FlowCost(
-        statistics.median(plain for plain, _ in pairs),
-        statistics.median(flow - plain for plain, flow in pairs),
-        standing,
-    )
+        runs = [run.model_copy(update={"out": f"{run.out}{number}"}) for number in range(options.n_pairs)]
+        found = [(_timed(_plain, each, executor), _timed(_flow, each), _timed(_flow, each)) for each in runs]
+    through = [(flow, plain) for plain, flow, _ in found]
+    standing = [(again, plain) for plain, _, again in found]
+    yield row_of("j", "a scene of one chunk through the flow, over plain write", "s/scene", through)
+    yield row_of("j", "a scene that stands through the flow, over plain write", "s/scene", standing)
 
 
 def _timed(action: Callable[..., None], *args: Any) -> float:

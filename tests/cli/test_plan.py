@@ -39,6 +39,19 @@ def test_a_table_of_each_scene_and_their_total(call: Call, scene: Path, model: P
     assert lines[-1].startswith("2 scenes: 13 windows, ")
 
 
+def test_what_is_chosen_is_said_and_why(call: Call, scene: Path, model: Path) -> None:
+    shown = call("plan", scene, "--model", model, "--batch", 2).out
+    lines = [" ".join(line.split()) for line in shown.splitlines()]
+    assert "windows 1 of 192 px with 24 px overlap" in lines
+    assert "window 192 px (chosen: one window holds the scene)" in lines
+    assert "overlap 24 px (chosen: 1/8 of the window)" in lines
+    assert any(line.startswith("chunk 1 strides (chosen: the scene has 16 chunks or so") for line in lines)
+    assert not any(line.startswith("batch") for line in lines)
+    found = call("plan", scene, "--model", model, *SMALL, "--chunk", 2, "--json").json["scenes"][0]
+    sizes = found["window_px"], found["overlap_px"], found["chunk"], found["batch"]
+    assert (sizes, sorted(found["why"])) == ((64, 16, 2, 1), ["batch"])
+
+
 def test_what_does_not_fit_is_refused(call: Call, scene: Path, model: Path) -> None:
     ended = call("plan", scene, "--model", model, "--batch", 100_000, "--json")
     assert_refused_plan = "one job is projected to need"

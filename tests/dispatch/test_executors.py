@@ -48,6 +48,12 @@ def test_a_local_cluster_runs_in_processes_of_its_own_and_ends_them() -> None:
         os.kill(pid, 0)
 
 
+def test_what_is_shared_is_on_all_workers_before_jobs_come() -> None:
+    with local_cluster(2) as executor:
+        shared = executor.share("something")
+        assert len(executor.client.who_has(shared)[shared.key]) == 2
+
+
 def test_a_cluster_that_stands_is_used_and_left_standing() -> None:
     with LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=":0") as cluster:
         with cluster_at(cluster.scheduler_address) as executor:

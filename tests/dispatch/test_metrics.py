@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from rsmtl.config import Settings
 from rsmtl.dispatch import ClusterExecutor, local_cluster
+from rsmtl.engine.jobs import Receipt
 from rsmtl.engine.product import write
 from rsmtl.errors import SceneError
 from rsmtl.scene.open import open_scene
@@ -57,6 +58,18 @@ def test_the_figures_are_those_of_the_run(tmp_path: Path) -> None:
     assert found["rsmtl_jobs_total", "cog_job", "done"] == found["rsmtl_job_seconds_count", "cog_job"] == 2
     assert found["rsmtl_jobs_total", "refuse", "failed"] == 1
     assert 0 < found["rsmtl_job_seconds_sum", "run_job"] < 300
+
+
+def several() -> list[Receipt]:
+    return [Receipt(windows_run=2, finished=True, px=7) for _ in range(3)]
+
+
+def test_jobs_that_come_together_are_counted_each() -> None:
+    with local_cluster(1) as cluster:
+        cluster.submit(several).result()
+        found = scraped(cluster)
+    assert found["rsmtl_jobs_total", "several", "stood"] == found["rsmtl_job_seconds_count", "several"] == 3
+    assert (found["rsmtl_windows_total",], found["rsmtl_pixels_total",]) == (6, 21)
 
 
 def test_a_worker_that_is_killed_is_an_event() -> None:

@@ -49,3 +49,11 @@ def test_an_input_of_another_scale_is_cut_at_its_own_pixels() -> None:
     (_, (stack,)), *_ = batches(windows, [(ms, Fraction(1, 4))], origin, 1)
     assert stack.shape == (1, 3, 8, 8)
     assert torch.equal(stack[0], ms[:, :8, :8])
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_a_gpu_cuts_and_reflects_alike() -> None:
+    region = torch.rand(2, 20, 30)
+    for y, x in ((Span(0, 16), Span(3, 19)), (Span(12, 28), Span(20, 36))):
+        assert torch.equal(cut(region.cuda(), y, x).cpu(), cut(region, y, x))

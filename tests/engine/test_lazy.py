@@ -1,7 +1,7 @@
 """`predict`: right for every size, lazy to the window, the same bits for every layout and scheduler."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from rsmtl.config import Settings
 from rsmtl.engine.lazy import predict
 from rsmtl.errors import PlanError
 from rsmtl.lattice import Lattice
+from rsmtl.models.model import Model
 from rsmtl.scene.open import open_scene
 from rsmtl.scene.scene import Scene, Storage
 from tests import fakes
@@ -239,3 +240,17 @@ def test_a_value_that_would_equal_the_sentinel_moves_by_one() -> None:
 def test_impossible_layouts_are_refused(options: Settings, said: str) -> None:
     with pytest.raises(PlanError, match=said):
         predict(fakes.make_scene(fakes.textured((3, 50, 50))), fakes.random_urec(), options)
+
+
+@pytest.mark.parametrize("of_model", [fakes.upsampler, fakes.class_mixer, fakes.identity])
+def test_a_chunk_without_a_valid_pixel_is_like_a_part_of_a_larger_one(of_model: Callable[[], Model]) -> None:
+    model = of_model()
+    values = fakes.textured((model.spec.inputs[0].channels, 300, 400)) * 1000
+    values[:, :, 100:] = np.nan
+    for storage in (None, Storage("uint16", nodata=7)):
+        found = set()
+        for chunk in (1, 3, 9):
+            options = Settings(window=64, overlap=16, chunk=chunk, extras=("confidence", "probabilities"))
+            lazy = predict(fakes.make_scene(values, storage), model, options)
+            found.add(digest(lazy.compute(scheduler="synchronous")))
+        assert len(found) == 1

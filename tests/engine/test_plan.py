@@ -12,11 +12,10 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from rsmtl.config import Settings
-from rsmtl.engine.cost import check_fits, cost, forward_bytes
+from rsmtl.engine.cost import check_fits, cost
 from rsmtl.engine.executor import SerialExecutor
-from rsmtl.engine.plan import check_sizes, choose_chunk, plan
+from rsmtl.engine.plan import plan
 from rsmtl.errors import ModelError, PlanError, SceneError
-from rsmtl.lattice import Lattice
 from rsmtl.models.model import Model
 from rsmtl.models.spec import InputSpec, ModelSpec
 from rsmtl.radiometry import Radiometry
@@ -45,6 +44,13 @@ def test_a_plan_needs_more_memory_with_larger_chunks_and_batches() -> None:
     )
 
 
+def test_the_forward_pass_of_a_gpu_takes_none_of_a_workers_memory() -> None:
+    scene, model = fakes.make_scene(fakes.textured((3, 1600, 1600))), fakes.random_urec()
+    made = plan(scene, model, Settings(window=512, overlap=64, chunk=1, batch=64))
+    there = replace(made, settings=made.settings.model_copy(update={"device": "cuda"}))
+    assert cost(made).worker_bytes > cost(there).worker_bytes + 500 * 2**20
+
+
 def test_a_plan_that_cannot_fit_is_refused_with_both_figures() -> None:
     made = plan(
         fakes.make_scene(fakes.textured((3, 100, 100))), fakes.random_urec(), Settings(window=64, overlap=16)
@@ -57,41 +63,6 @@ def test_a_plan_that_cannot_fit_is_refused_with_both_figures() -> None:
         PlanError, match=r"need [\d,]+ MiB and a worker has 3 MiB for it: use a smaller chunk"
     ):
         check_fits(cost(made), Tiny())
-
-
-def test_forward_bytes_are_those_of_a_chain_of_layers() -> None:
-    class Chain(torch.nn.Module):
-        def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
-            wide = image.repeat(1, 8, 1, 1)
-            return {"same": wide[:, :1] * 2}
-
-    made = plan(
-        fakes.make_scene(fakes.textured((1, 64, 64))),
-        fakes.one_input_model(Chain(), 1, fakes.continuous("same", 1)),
-        Settings(window=64, overlap=16),
-    )
-    one = 64 * 64 * 4
-    assert forward_bytes(made) == one + 8 * one + one
-
-
-def test_the_chunk_depends_on_scene_and_model_alone() -> None:
-    model, settings = fakes.random_urec(), Settings(window=128, overlap=32)
-    made = plan(fakes.make_scene(fakes.textured((3, 1500, 1500))), model, settings)
-    assert made.settings.chunk == made.lattice.strides_per_chunk == 4
-    small = plan(fakes.make_scene(fakes.textured((3, 200, 200))), model, settings)
-    assert small.settings.chunk == 1
-    vast = Lattice(200_000, 200_000, 128, 32)
-    edge_px = choose_chunk(vast, model.spec, made.outputs) * vast.y.stride
-    assert 500 < edge_px < 4000
-
-
-def test_sizes_must_suit_every_grid() -> None:
-    spec = fakes.pan_ms_mean().spec
-    check_sizes(spec, Settings(window=64, overlap=16))
-    with pytest.raises(
-        PlanError, match=r"overlap must be a multiple of 4 px \('ms' lies on a grid of scale 1/4\)"
-    ):
-        check_sizes(spec, Settings(window=64, overlap=18))
 
 
 def test_scene_percentiles_replace_the_models_radiometry() -> None:
@@ -113,6 +84,28 @@ def test_a_scene_that_does_not_fit_the_model_is_refused() -> None:
             fakes.random_urec(),
             Settings(window=64, overlap=16),
         )
+
+
+def test_what_is_left_open_is_as_it_has_always_been() -> None:
+    scene, model = fakes.make_scene(fakes.textured((3, 1600, 1600))), fakes.random_urec()
+    left_open, named = plan(scene, model, Settings()), Settings(window=512, overlap=64, chunk=1, batch=1)
+    assert left_open.fingerprint["settings"] == {
+        "window": 512,
+        "overlap": 64,
+        "chunk": 1,
+        "batch": 1,
+        "blend": "linear",
+        "tta": "none",
+        "precision": "fp32",
+        "device": "cpu",
+        "torch_threads": 1,
+        "extras": [],
+        "radiometry": "model",
+        "resampling": "bilinear",
+    }
+    assert left_open.run == plan(scene, model, named).run
+    assert sorted(left_open.why) == ["batch", "chunk", "overlap", "window"]
+    assert plan(scene, model, named).why == {}
 
 
 def test_outputs_say_how_their_numbers_are_stored() -> None:

@@ -30,6 +30,7 @@ from rsmtl.scene.open import open_scene
 from rsmtl.scene.scene import Scene
 from rsmtl.store import folder as store_folder
 from rsmtl.store.ledger import Ledger
+from rsmtl.store.provenance import read_run
 from rsmtl.store.zarr import create_store, open_product
 from tests import fakes
 
@@ -111,6 +112,22 @@ def test_the_lazy_dataset_and_the_stored_product_agree(scene, model, tmp_path: P
     (stored,) = open_product(product.folder).values()
     np.testing.assert_array_equal(stored.segmentation.values[0], lazy.segmentation.values)
     np.testing.assert_array_equal(stored.reconstruction.values, lazy.reconstruction.values)
+
+
+def test_an_interrupted_run_is_finished_as_it_was_chosen(scene, model, undisturbed, tmp_path: Path) -> None:
+    def interrupt(progress: Progress) -> None:
+        if progress.chunks_done:
+            raise KeyboardInterrupt
+
+    for again in ({"resume": True}, {"resume": True, "overwrite": True}):
+        with pytest.raises(KeyboardInterrupt):
+            write(scene, model, tmp_path, SETTINGS, overwrite=True, on_progress=interrupt)
+        product = write(scene, model, tmp_path, **again)
+        assert (digest(product.folder), product.n_windows) == undisturbed
+        assert 0 < product.windows_run < product.n_windows
+    for anew in ({}, {"resume": True}):
+        product = write(scene, model, tmp_path, overwrite=True, **anew)
+        assert read_run(product.folder).settings["window"] == 512
 
 
 def test_windows_run_are_those_with_a_valid_pixel(scene, model, undisturbed) -> None:

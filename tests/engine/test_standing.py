@@ -11,8 +11,10 @@ from rsmtl.config import Settings
 from rsmtl.engine.classical import ModelFinder, model_finder
 from rsmtl.engine.executor import SerialExecutor
 from rsmtl.engine.product import Product, write
-from rsmtl.engine.standing import standing
+from rsmtl.engine.standing import standing, taken_up
+from rsmtl.errors import ResumeError
 from rsmtl.scene.open import open_scene
+from rsmtl.store.place import place
 from tests import fakes
 
 SETTINGS = Settings(window=128, overlap=32)
@@ -71,6 +73,42 @@ def test_a_chunk_that_was_named_is_the_same_if_named_again(item: Path, find_mode
     named = SETTINGS.model_copy(update={"chunk": 2})
     made(item, find_model, named)
     assert standing(item.parent / "out", item, None, find_model, named)
+
+
+def test_what_is_left_open_is_as_it_was(item: Path, find_model: ModelFinder) -> None:
+    named = SETTINGS.model_copy(update={"chunk": 2, "batch": 2})
+    made(item, find_model, named)
+    for left_open in (Settings(), Settings(overlap=32), Settings(chunk=2)):
+        assert standing(item.parent / "out", item, None, find_model, left_open)
+        assert made(item, find_model, left_open).reused
+    assert standing(item.parent / "out", item, None, find_model, Settings(batch=1)) is None
+
+
+def test_a_run_is_taken_up_as_it_was_chosen(item: Path, find_model: ModelFinder) -> None:
+    folder, scene = place(made(item, find_model, SETTINGS).folder), open_scene(item)
+    model = find_model(scene, SETTINGS, SerialExecutor())
+    assert taken_up(Settings(overlap=32), folder, model) == SETTINGS.model_copy(
+        update={"chunk": 1, "batch": 1}
+    )
+    for other in (Settings(window=256), Settings(tta="rotations")):
+        assert taken_up(other, folder, model) is other
+    assert taken_up(SETTINGS, folder, fakes.identity()) is SETTINGS
+    assert taken_up(SETTINGS, folder / "nothing", model) is SETTINGS
+
+
+@pytest.mark.parametrize("damaged", [0, None, "wide", {}])
+def test_a_damaged_fingerprint_is_left_to_who_takes_up_the_run(
+    item: Path, find_model: ModelFinder, damaged: object
+) -> None:
+    folder, scene = place(made(item, find_model, SETTINGS).folder), open_scene(item)
+    path = folder / "ledger" / "fingerprint.json"
+    told = json.loads(path.read_text())
+    model = find_model(scene, SETTINGS, SerialExecutor())
+    for settings in (damaged, {**told["settings"], "window": damaged}):
+        path.write_text(json.dumps({**told, "settings": settings}))
+        assert taken_up(Settings(overlap=32), folder, model).window is None
+    with pytest.raises(ResumeError, match=r"settings\.window was"):
+        made(item, find_model, Settings(overlap=32))
 
 
 def test_other_assets_weights_or_files_are_another_product(item: Path, find_model, tmp_path: Path) -> None:

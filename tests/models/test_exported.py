@@ -66,7 +66,7 @@ def test_another_window_says_which_one_it_takes(path: Path) -> None:
     scene = fakes.make_scene(fakes.textured((3, 150, 130)) * 2047)
     with pytest.raises(
         ModelError,
-        match=r"exported for 2 window\(s\) of 64 px at a time, got 1 .*: run it with `--window 64 --bat",
+        match=r"exported for 2 window\(s\) of 64 px at a time, got 2 .*: run it with `--window 64 --bat",
     ):
         predict(scene, load_model(path), Settings(window=128, overlap=16)).compute(scheduler="synchronous")
 

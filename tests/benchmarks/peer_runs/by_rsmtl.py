@@ -1,0 +1,48 @@
+"""rsmtl: `write` with local worker processes; its product has a store, COGs with overviews and a STAC item too."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+
+from rsmtl.config import Settings
+from rsmtl.dispatch import ClusterExecutor, gpu_cluster, gpus_for, local_cluster
+from rsmtl.engine.network import ready
+from rsmtl.engine.product import write
+from rsmtl.models.checkpoint import load_model
+from rsmtl.models.model import Model
+from rsmtl.scene.open import open_scene
+from tests.benchmarks.peer_runs.job import BATCH, MODEL, OVERLAP, WINDOW, Job
+
+
+@contextmanager
+def prepared(job: Job) -> Iterator[Callable[[], float]]:
+    """Start workers that have loaded the model, as peers have."""
+    model = load_model(MODEL)
+    sizes = Settings(window=WINDOW, overlap=OVERLAP, batch=BATCH) if job.is_equal else Settings()
+    settings = sizes.model_copy(update={"device": job.device})
+    gpus = gpus_for(1) if job.device == "cuda" else ()  # peers use one
+    with gpu_cluster(gpus) if gpus else local_cluster(job.n_threads) as executor:
+        executor.client.run(_warm_up, model, job.device)
+        yield lambda: _run(job, model, settings, executor)
+
+
+def _run(job: Job, model: Model, settings: Settings, executor: ClusterExecutor) -> float:
+    finished: list[float] = []
+    write(
+        open_scene(job.scene),
+        model,
+        job.folder,
+        settings,
+        executor=executor,
+        on_progress=lambda _: finished.append(time.perf_counter()),
+    )
+    return finished[-1]
+
+
+@torch.inference_mode()
+def _warm_up(model: Model, device: str) -> None:
+    torch.set_num_threads(1)
+    window = torch.zeros(1, 3, WINDOW, WINDOW, device=device).contiguous(memory_format=torch.channels_last)
+    ready(model, device)(window)

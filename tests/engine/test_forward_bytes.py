@@ -1,0 +1,30 @@
+"""The memory of a forward pass is that of the tensors alive at its peak."""
+
+import torch
+
+from rsmtl.engine.forward_bytes import forward_bytes
+from tests import fakes
+
+
+class Chain(torch.nn.Module):
+    def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        wide = image.repeat(1, 8, 1, 1)
+        return {"same": wide[:, :1] * 2}
+
+
+class Choosy(Chain):
+    """Decides by numbers, which tensors without them cannot tell."""
+
+    def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        return super().forward(image + 1 if image.max() > 0 else image)
+
+
+def test_a_chain_of_layers() -> None:
+    model, one = fakes.one_input_model(Chain(), 1, fakes.continuous("same", 1)), 64 * 64 * 4
+    assert forward_bytes(model, 64, 1, "fp32") == one + 8 * one + one
+    assert forward_bytes(model, 64, 3, "fp32") == 30 * one
+
+
+def test_a_module_that_must_be_run() -> None:
+    model, one = fakes.one_input_model(Choosy(), 1, fakes.continuous("same", 1)), 64 * 64 * 4
+    assert forward_bytes(model, 64, 1, "fp32") >= 10 * one
