@@ -111,6 +111,17 @@ class Axis:
         }
         return {name: span for name, span in zones.items() if span.size}
 
+    def waits_for(self, chunk: int) -> list[int]:
+        """Chunks that own windows which touch the chunk's own pixels: itself and the one before, or fewer."""
+        before = [chunk - 1] if chunk and self.overlap else []
+        return [source for source in (*before, chunk) if self.windows_of(source)]
+
+    def awaited_by(self, chunk: int) -> list[int]:
+        """Chunks whose pixels this one's windows touch."""
+        if not self.windows_of(chunk):
+            return []
+        return [chunk, chunk + 1] if self.overlap and chunk + 1 < self.n_chunks else [chunk]
+
     def sources(self, chunk: int, zone: Zone) -> list[tuple[int, Zone]]:
         """Which chunks' windows add to a zone of the chunk's own pixels, and which zone it is to them."""
         if zone == "before":
@@ -211,13 +222,11 @@ class Lattice:
 
     def waits_for(self, chunk: Chunk) -> set[Chunk]:
         """Chunks whose windows must have run before the chunk can be finished: itself and at most three more."""
-        return {source for area in self.own_areas(chunk) for source, _ in self.sources(chunk, area)}
+        return set(product(self.y.waits_for(chunk[0]), self.x.waits_for(chunk[1])))
 
     def awaited_by(self, chunk: Chunk) -> set[Chunk]:
         """Chunks that cannot be finished before this one's windows have run."""
-        rows = range(chunk[0], min(chunk[0] + 2, self.y.n_chunks))
-        cols = range(chunk[1], min(chunk[1] + 2, self.x.n_chunks))
-        return {other for other in product(rows, cols) if chunk in self.waits_for(other)}
+        return set(product(self.y.awaited_by(chunk[0]), self.x.awaited_by(chunk[1])))
 
 
 def check_divisible(name: str, value: int, divisor: int, why: str) -> None:

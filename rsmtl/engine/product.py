@@ -32,6 +32,10 @@ from rsmtl.store.symlinks import refuse_symlinks
 from rsmtl.store.zarr import create_store
 
 
+CLAIM_LOOK_S = 1.0
+"""Between two looks at the claim, each of which is a request to an object store."""
+
+
 @dataclass(frozen=True)
 class Product:
     """What `write` leaves, and what it took."""
@@ -112,8 +116,13 @@ def write(
         create_store(folder, made.outputs, made.geobox, made.lattice.y.chunk_px)
         unmark_torn(made, folder, executor)
 
+        looked_s = float("-inf")
+
         def report(progress: Progress) -> None:
-            check_claim()
+            nonlocal looked_s
+            if time.monotonic() - looked_s > CLAIM_LOOK_S:
+                check_claim()
+                looked_s = time.monotonic()
             on_progress(progress)
 
         progress = drain(made, folder, executor, report, job_limit_s=job_limit_s)

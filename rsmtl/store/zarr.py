@@ -228,13 +228,14 @@ def _inner_edge(shard: int) -> int:
 def _array_folder(folder: Place, name: str) -> Place:
     """Find an array by its name alone, as names differ within a product."""
     with store_errors(folder):
-        found = next((folder / STORE_NAME).glob(f"*/{name}/zarr.json"), None)
+        groups = (folder / STORE_NAME).glob("*")
+        found = next((group / name for group in groups if (group / name / "zarr.json").exists()), None)
     if found is None:
         raise RunError(
             f"{folder / STORE_NAME} holds no array {name!r}: it was removed, or another model's run made it; "
             "run again with --overwrite"
         )
-    return found.parent
+    return found
 
 
 def _zarr_store(path: Place) -> Path | FsspecStore:
