@@ -31,7 +31,6 @@ from rsmtl.store.provenance import Run, read_run
 from rsmtl.store.symlinks import refuse_symlinks
 from rsmtl.store.zarr import create_store
 
-
 CLAIM_LOOK_S = 1.0
 """Between two looks at the claim, each of which is a request to an object store."""
 
