@@ -103,12 +103,12 @@ def _finish(plan: Plan, folder: Place, chunk: Chunk, own: Partial, clock: _Clock
     before
         What another job has spent on them.
     """
+    others = _strips(plan, folder, chunk, own)
 
     def strip(source: Chunk, head: str, area: Area) -> Array:
         if source == chunk and (head, area) in own.strips:
             return own.strips[head, area]
-        name = _strip_name(head, area)
-        return _sums(plan, folder, source, [name])[0][name]
+        return others[source][_strip_name(head, area)]
 
     ledger = Ledger(folder, plan.run)
     whole = finish_chunk(plan, chunk, own.core, strip)
@@ -125,6 +125,19 @@ def _finish(plan: Plan, folder: Place, chunk: Chunk, own: Partial, clock: _Clock
     px = plan.lattice.y.chunk_span(chunk[0]).size * plan.lattice.x.chunk_span(chunk[1]).size
     n_bytes = sum(array.nbytes for array in whole.values())
     return Receipt(own.n_run, finished=True, px=px, written_bytes=n_bytes, span=span)
+
+
+def _strips(plan: Plan, folder: Place, chunk: Chunk, own: Partial) -> dict[Chunk, dict[str, Array]]:
+    """Read what others have to give to a chunk, and it to itself if `own` lacks it: each file once, by chunk."""
+    wanted: dict[Chunk, list[str]] = {}
+    for area in plan.lattice.own_areas(chunk):
+        if area == ("core", "core"):
+            continue
+        for source, its in plan.lattice.sources(chunk, area):
+            heads = [head.name for head in plan.model.spec.heads]
+            missing = [head for head in heads if source != chunk or (head, its) not in own.strips]
+            wanted.setdefault(source, []).extend(_strip_name(head, its) for head in missing)
+    return {source: _sums(plan, folder, source, names)[0] for source, names in wanted.items() if names}
 
 
 def _packed(partial: Partial, span: Span | None) -> dict[str, Array]:
