@@ -14,7 +14,8 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     window: int | None = Field(default=None, gt=0)
-    """Edge of the square window the model sees, in reference pixels. Chosen unless given: 512, or less where the scene
+    """Edge of the square window the model sees, in reference pixels. Chosen unless given: 512, more where margin or
+    overlap ask for it, or less where the scene
     is smaller or a forward pass would take very much memory."""
     overlap: int | None = Field(default=None, ge=0)
     """Reference pixels that two neighbouring windows share, in total; at most half a window. Chosen unless given: an

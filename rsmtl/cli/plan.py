@@ -58,7 +58,7 @@ def plan(
     from rsmtl.cli.sources import read_assets
     from rsmtl.engine.classical import model_finder
     from rsmtl.engine.cost import check_fits
-    from rsmtl.engine.network import check_device
+    from rsmtl.engine.device import check_device
     from rsmtl.request import take_id
 
     report, taken, find = Report("plan", as_json), read_assets(assets), model_finder(model)

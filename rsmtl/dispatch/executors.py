@@ -75,7 +75,7 @@ class ClusterExecutor:
     def share(self, value: Any) -> Any:
         """Put a value on every worker as the result of a task, which the scheduler can run again if its worker dies."""
         shared = self.client.submit(_itself, _Unseen(value), pure=False)
-        self.client.run_on_scheduler(_spread, shared.key)
+        self.client.run_on_scheduler(_spread, shared.key, list(self._resources or ()))
         return shared
 
     def submit(self, function: Callable[..., Any], *args: Any) -> "Future[Any]":
@@ -217,8 +217,8 @@ def _itself(hidden: _Unseen) -> Any:
     return hidden.value
 
 
-async def _spread(key: str, dask_scheduler: Scheduler) -> None:
-    """Have all workers fetch a task's result, and wait until they have it, unless that takes long.
+async def _spread(key: str, resources: list[str], dask_scheduler: Scheduler) -> None:
+    """Have all workers that offer the resources fetch a task's result, and wait until they have it, unless that takes long.
 
     The scheduler gives a job to a worker that has what it needs. With one such worker it would get all the first jobs,
     and the others what they steal of them, tenths of seconds later. (`Client.replicate` would cut off whoever listens
@@ -230,7 +230,8 @@ async def _spread(key: str, dask_scheduler: Scheduler) -> None:
         if task is not None and task.state == "erred":
             return
         if task is not None and task.who_has:
-            missing = dask_scheduler.running - task.who_has
+            able = {one for one in dask_scheduler.running if all(name in one.resources for name in resources)}
+            missing = able - task.who_has
             if not missing:
                 return
             for worker in () if asked else missing:

@@ -149,9 +149,11 @@ def choose_chunk(lattice: Lattice, spec: ModelSpec, outputs: tuple[Output, ...])
         int((CHUNK_BYTES / region_bytes_per_px(spec, outputs)) ** 0.5 - lattice.overlap) // lattice.y.stride
     )
     by_windows = isqrt(ceil(lattice.n_windows / CHUNKS_AT_LEAST))
+    if min(by_memory, by_windows) <= 1:
+        return Choice(1, "less is no chunk")
     if by_memory < by_windows:
-        return Choice(max(1, by_memory), f"its arrays take up to {size(CHUNK_BYTES)}")
-    return Choice(max(1, by_windows), f"the scene has {CHUNKS_AT_LEAST} chunks or so, for workers to share")
+        return Choice(by_memory, f"its arrays take up to {size(CHUNK_BYTES)}")
+    return Choice(by_windows, f"the scene has {CHUNKS_AT_LEAST} chunks or so, for workers to share")
 
 
 def choose_batch(model: Model, settings: RunSettings, most: int, executor: Executor) -> Choice:
@@ -168,7 +170,7 @@ def choose_batch(model: Model, settings: RunSettings, most: int, executor: Execu
         return Choice(1, "a CPU gains nothing from several windows at once")
     if most == 1:
         return Choice(1, "a chunk has one window")
-    found: Probe = executor.submit(probe, executor.share(model), settings).result()
+    found: Probe = executor.submit(probe, model, settings).result()
     value = ceil(most / ceil(most / found.batch))
     tried = ", ".join(f"{rate:,.3g} by {n}" for n, rate in found.rates.items())
     return Choice(value, f"windows per second: {tried}; {found.n_fit} fit; a chunk has {most}")

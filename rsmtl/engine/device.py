@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rsmtl.errors import RunError
+from rsmtl.errors import PlanError, RunError
 
 LANES = 3
 """Jobs that have arrays on a device: one sends, one computes, one fetches. The others wait, however many there are."""
@@ -62,6 +62,21 @@ class Device:
                 mine.wait_stream(self._computing)
 
 
+def check_device(device: str) -> None:
+    """Refuse a device that this process does not have.
+
+    Raises
+    ------
+    PlanError
+        If it has none.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise PlanError(
+            "the settings say device 'cuda', but PyTorch finds no CUDA device where the jobs would run: use "
+            "`--device cpu`, or workers that have a GPU and a PyTorch built for it"
+        )
+
+
 @contextmanager
 def lane(device: str) -> Iterator[None]:
     """Let the calling thread have arrays on a device while the block lasts.
@@ -76,7 +91,7 @@ def lane(device: str) -> Iterator[None]:
             yield
     except torch.OutOfMemoryError as error:
         raise RunError(
-            f"the device has too little memory for the arrays of {LANES} chunks: use a smaller chunk"
+            f"the device has too little memory for the arrays of {LANES} chunks: use a smaller chunk or batch"
         ) from error
 
 
@@ -121,6 +136,7 @@ def make_exact(device: str) -> None:
 
 
 def _device(device: str) -> Device:
+    check_device(device)
     with _MAKING:  # or two threads would each make one, and would not wait for each other
         return _made(device)
 

@@ -271,8 +271,9 @@ class _State:
 
     def has_finished(self, chunk: Chunk) -> None:
         """Note that a chunk's shards stand, and drop the sums that nothing waits for any more."""
-        self._finished.add(chunk)
-        self._px_done += self._area(chunk)
+        if chunk not in self._finished:  # one whose sums were torn is finished a second time
+            self._finished.add(chunk)
+            self._px_done += self._area(chunk)
         for source in self._lattice.waits_for(chunk):
             self._drop_if_unneeded(source)
 

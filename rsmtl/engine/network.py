@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from rsmtl.config import Settings
 from rsmtl.engine.device import computing, make_exact
 from rsmtl.engine.recording import Function, recorded
-from rsmtl.errors import ModelError, PlanError, RsmtlError, RunError
+from rsmtl.errors import ModelError, RsmtlError, RunError
 from rsmtl.logs import tell
+from rsmtl.models.exported import ExportedModule
 from rsmtl.models.model import Model
 from rsmtl.models.spec import HeadSpec, ModelSpec
 from rsmtl.symmetry import GROUPS
@@ -58,12 +59,18 @@ def forward(model: Model, settings: Settings, inputs: list[Tensor]) -> dict[str,
             try:
                 return _in_parts(model, settings, inputs, at_once)
             except torch.OutOfMemoryError as error:
+                if isinstance(model.module, ExportedModule):  # it takes no other batch
+                    raise RunError(
+                        f"the device has too little memory for the {whole} window(s) of "
+                        f"{_window(model.spec, inputs)} px that the program takes at a time: export it again for fewer "
+                        "or smaller ones"
+                    ) from error
                 if at_once == 1:
                     window = _window(model.spec, inputs)
                     raise RunError(
                         f"the device has too little memory for one window of {window} px: use a smaller window"
                     ) from error
-            _forget_recorded()  # only now has been given back what the error held
+            forget_recorded()  # only now has been given back what the error held
             _AT_ONCE[key] = next(n for n in range(at_once // 2, 0, -1) if whole % n == 0)
             tell(_LOG, "batch halved", level=logging.WARNING, batch=whole, at_once=_AT_ONCE[key])
 
@@ -85,12 +92,12 @@ def _function(model: Model, settings: Settings, inputs: list[Tensor]) -> Functio
         return passes
     key = _key(model, settings, inputs)
     if key not in _RECORDED:
-        _forget_recorded()
+        forget_recorded()
         _RECORDED[key] = recorded(passes, inputs)
     return _RECORDED[key]
 
 
-def _forget_recorded() -> None:
+def forget_recorded() -> None:
     """Give back the memory of the recording, and what PyTorch has put aside."""
     if _RECORDED:
         torch.cuda.synchronize()  # it may be running yet
@@ -152,21 +159,6 @@ def call(
             f"{type(answer).__name__}: wrap it in a module that does"
         )
     return answer
-
-
-def check_device(device: str) -> None:
-    """Refuse a device that this process does not have.
-
-    Raises
-    ------
-    PlanError
-        If it has none.
-    """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise PlanError(
-            "the settings say device 'cuda', but PyTorch finds no CUDA device where the jobs would run: use "
-            "`--device cpu`, or workers that have a GPU and a PyTorch built for it"
-        )
 
 
 @lru_cache(maxsize=2)

@@ -94,4 +94,5 @@ def _nodata(storage: Storage) -> float | None:
 def _holds(dtype: np.dtype[Any], number: float) -> bool:
     """Whether an integer type can store a number; catalogues name sentinels that their files cannot hold."""
     limits = np.iinfo(dtype)
-    return float(number).is_integer() and limits.min <= number <= limits.max
+    exact = float(number).is_integer() and abs(number) <= 2**53  # values are float64 until they are stored
+    return exact and limits.min <= number <= limits.max

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from rsmtl.config import RunSettings
+from rsmtl.engine.device import check_device
 from rsmtl.engine.forward_bytes import forward_bytes
-from rsmtl.engine.network import check_device, forward
+from rsmtl.engine.network import forget_recorded, forward
 from rsmtl.models.model import Model
 
 SHARE = 0.5
@@ -63,7 +64,7 @@ def probe(model: Model, settings: RunSettings) -> Probe:
             break
         batch *= 2
     if settings.device == "cuda":
-        torch.cuda.empty_cache()  # or what was tried in vain would keep its memory
+        forget_recorded()  # or what was tried in vain would keep its memory
     return Probe(batch, n_fit, rates)
 
 

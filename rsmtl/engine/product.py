@@ -11,11 +11,11 @@ from upath import UPath
 
 from rsmtl.config import Settings
 from rsmtl.engine.cost import check_fits, cost
+from rsmtl.engine.device import check_device
 from rsmtl.engine.drain import JOB_LIMIT_S, Progress, drain
 from rsmtl.engine.events import tell_product
 from rsmtl.engine.executor import Executor, SerialExecutor
 from rsmtl.engine.mend import unmark_torn
-from rsmtl.engine.network import check_device
 from rsmtl.engine.plan import plan
 from rsmtl.engine.publish import publish
 from rsmtl.engine.standing import taken_up
@@ -25,7 +25,7 @@ from rsmtl.scene.scene import Scene
 from rsmtl.store.claim import claimed
 from rsmtl.store.folder import product_folder
 from rsmtl.store.item import finished
-from rsmtl.store.ledger import Ledger
+from rsmtl.store.ledger import Ledger, fingerprint_digest
 from rsmtl.store.place import Place, place
 from rsmtl.store.provenance import Run, read_run
 from rsmtl.store.symlinks import refuse_symlinks
@@ -100,9 +100,12 @@ def write(
     started, clock = datetime.now(UTC), time.perf_counter()
     settings, executor = settings or Settings(), executor or SerialExecutor()
     folder = product_folder(place(out), scene.id)
+    asked = settings
     if not overwrite or (resume and finished(folder) is None):
-        settings = taken_up(settings, folder, model)
+        settings = taken_up(asked, folder, model)
     made = plan(scene, model, settings, executor=executor)
+    if overwrite and settings != asked and fingerprint_digest(Ledger(folder).fingerprint() or {}) != made.run:
+        made = plan(scene, model, asked, executor=executor)  # begun anew, its sizes are chosen anew
     check_fits(cost(made), executor)
     if not overwrite and (run := _standing(folder, made.run)):
         return stood(folder, run, time.perf_counter() - clock)

@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 
 from rsmtl.dispatch.gpus import gpus_for
-from rsmtl.engine.network import check_device
+from rsmtl.engine.device import check_device
 from rsmtl.errors import RsmtlError
 from tests.benchmarks.__main__ import measured, table
 from tests.benchmarks.table import Options

@@ -49,7 +49,9 @@ def test_a_local_cluster_runs_in_processes_of_its_own_and_ends_them() -> None:
 
 
 def test_what_is_shared_is_on_all_workers_before_jobs_come() -> None:
-    with local_cluster(2) as executor:
+    # or Dask would drop, every 2 s, what no job waits for yet
+    off = {"distributed.scheduler.active-memory-manager.start": False}
+    with dask.config.set(off), local_cluster(2) as executor:
         shared = executor.share("something")
         assert len(executor.client.who_has(shared)[shared.key]) == 2
 

@@ -137,6 +137,9 @@ def test_the_chunk_depends_on_scene_and_model_alone() -> None:
     model, settings = fakes.random_urec(), Settings(window=128, overlap=32)
     made = plan(fakes.make_scene(fakes.textured((3, 1500, 1500))), model, settings)
     assert made.settings.chunk == made.lattice.strides_per_chunk == 4
+    with threads(7) as executor:
+        again = plan(fakes.make_scene(fakes.textured((3, 1500, 1500))), model, settings, executor=executor)
+    assert again.settings == made.settings
     small = plan(fakes.make_scene(fakes.textured((3, 200, 200))), model, settings)
     assert small.settings.chunk == 1
     vast = Lattice(200_000, 200_000, 128, 32)
