@@ -15,8 +15,7 @@ class Settings(BaseModel):
 
     window: int | None = Field(default=None, gt=0)
     """Edge of the square window the model sees, in reference pixels. Chosen unless given: 512, more where margin or
-    overlap ask for it, or less where the scene
-    is smaller or a forward pass would take very much memory."""
+    overlap ask for it, less where the scene is smaller or a forward pass would take very much memory."""
     overlap: int | None = Field(default=None, ge=0)
     """Reference pixels that two neighbouring windows share, in total; at most half a window. Chosen unless given: an
     eighth of a window, or what the model's margin needs."""

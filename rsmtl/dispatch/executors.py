@@ -218,7 +218,7 @@ def _itself(hidden: _Unseen) -> Any:
 
 
 async def _spread(key: str, resources: list[str], dask_scheduler: Scheduler) -> None:
-    """Have all workers that offer the resources fetch a task's result, and wait until they have it, unless that takes long.
+    """Have all workers that offer the resources fetch a task's result, and wait for it, unless that takes long.
 
     The scheduler gives a job to a worker that has what it needs. With one such worker it would get all the first jobs,
     and the others what they steal of them, tenths of seconds later. (`Client.replicate` would cut off whoever listens
