@@ -54,7 +54,7 @@ class ClusterExecutor:
         self.client = client
         client.register_plugin(_KeepFreedMemory())
         self._resources = offered(client, INFERENCE)
-        workers = client.scheduler_info(n_workers=-1)["workers"].values()
+        workers = workers_of(client).values()
         self.n_slots = sum(worker["nthreads"] for worker in workers)
         limits = [
             (w["memory_limit"] or sys.maxsize) // w["nthreads"] for w in workers
@@ -207,9 +207,18 @@ def keep_freed_memory() -> None:
     mallopt(arena_max, 1)
 
 
+def workers_of(client: Client) -> dict[str, dict[str, Any]]:
+    """Return what the scheduler says of each worker, by address.
+
+    `Client.scheduler_info` keeps the answer where the client itself puts one without workers every 2 s.
+    """
+    answer: dict[str, dict[str, dict[str, Any]]] = client.sync(client.scheduler.identity, n_workers=-1)
+    return answer["workers"]
+
+
 def offered(client: Client, resource: str) -> dict[str, float] | None:
     """Return what a task asks for: one of a resource, if any worker offers it, or else nothing."""
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    workers = workers_of(client).values()
     return {resource: 1} if any(resource in worker["resources"] for worker in workers) else None
 
 
@@ -322,7 +331,7 @@ def cluster_at(address: str) -> Iterator[ClusterExecutor]:
         If there is no way to a scheduler at the address (see `connect`), or it has no workers.
     """
     with connect(address) as client, said_plainly(), lost_workers_told(client):
-        if not client.scheduler_info(n_workers=-1)["workers"]:
+        if not workers_of(client):
             raise InputError(
                 f"the scheduler at {address!r} has no workers: start some with `dask worker {address}`"
             )

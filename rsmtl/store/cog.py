@@ -88,7 +88,6 @@ def write_cog(
             level=1,
             predictor="NO" if classes else "YES",
             overview_resampling="MODE" if classes else "AVERAGE",
-            num_threads="ALL_CPUS",  # most of a scene's workers are idle by now; the bytes are the same
         )
         _read_back(finished, checksums)
 

@@ -17,6 +17,7 @@ from distributed import Client, LocalCluster, Worker
 from safetensors.torch import load_file
 
 from rsmtl.dispatch import ClusterExecutor, Launch, launch
+from rsmtl.dispatch.executors import workers_of
 from rsmtl.errors import InputError, RunError
 from rsmtl.training import TrainConfig
 from rsmtl.training.folder import LOG_NAME, MODEL_NAME, RANKS_NAME, STATE_NAME
@@ -261,9 +262,7 @@ def test_resources_keep_training_and_inference_apart(tmp_path: Path) -> None:
             launch(config, tmp_path / "run", tmp_path, executor, options(), report=once_at(1, infer))
             training = client.run(
                 pid,
-                workers=[
-                    w for w, i in client.scheduler_info()["workers"].items() if "training" in i["resources"]
-                ],
+                workers=[w for w, i in workers_of(client).items() if "training" in i["resources"]],
             )
         finally:
             inference.terminate()

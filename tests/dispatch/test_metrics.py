@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from rsmtl.config import Settings
 from rsmtl.dispatch import ClusterExecutor, local_cluster
+from rsmtl.dispatch.executors import workers_of
 from rsmtl.engine.jobs import Receipt
 from rsmtl.engine.product import write
 from rsmtl.errors import SceneError
@@ -26,7 +27,7 @@ from tests import fakes
 def scraped(cluster: ClusterExecutor) -> Counter[tuple[str, ...]]:
     """Our samples by name and values of labels, summed over all workers."""
     found: Counter[tuple[str, ...]] = Counter()
-    for address, worker in cluster.client.scheduler_info(n_workers=-1)["workers"].items():
+    for address, worker in workers_of(cluster.client).items():
         host, port = address.split("://")[1].rsplit(":", 1)[0], worker["services"]["dashboard"]
         with urllib.request.urlopen(f"http://{host}:{port}/metrics", timeout=20) as answer:
             for family in text_string_to_metric_families(answer.read().decode()):
@@ -78,7 +79,7 @@ def test_a_worker_that_is_killed_is_an_event() -> None:
     root.addHandler(handler)
     try:
         with local_cluster(1) as cluster:
-            (address,) = cluster.client.scheduler_info(n_workers=-1)["workers"]
+            (address,) = workers_of(cluster.client)
             os.kill(cluster.submit(os.getpid).result(), signal.SIGKILL)
             record = heard.get(timeout=60)
     finally:

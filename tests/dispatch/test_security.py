@@ -15,6 +15,7 @@ from distributed import Client
 from distributed.security import Security
 
 from rsmtl.dispatch import ClusterExecutor, cluster_at, local_cluster
+from rsmtl.dispatch.executors import workers_of
 from rsmtl.dispatch.launch import _close_store, _open_store
 from rsmtl.errors import InputError
 from tests import fakes
@@ -148,8 +149,8 @@ def own() -> Iterator[ClusterExecutor]:
 
 
 def test_our_own_cluster_lets_nobody_else_in(own: ClusterExecutor, others: Identity) -> None:
-    workers = list(own.client.scheduler_info()["workers"].values())
-    doors = [own.client.scheduler.address, workers[0]["nanny"], *own.client.scheduler_info()["workers"]]
+    workers = list(workers_of(own.client).values())
+    doors = [own.client.scheduler.address, workers[0]["nanny"], *workers_of(own.client)]
     assert len(doors) == 3
     for door in doors:
         assert door.startswith("tls://127.0.0.1:")
