@@ -2,24 +2,30 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: demo test check bench chaos clean
+.PHONY: demo test check docs notebooks bench chaos release clean
 
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[flows,timm,dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[flows,timm,cluster,docs,dev]'
 	touch $@
 
 demo: .venv/installed  ## a Prefect flow over a synthetic catalogue: products, a picture, the mean IoU
 	$(BIN)/python -m flows.demo
 
 test: .venv/installed  ## the whole suite, slow tests included
-	$(BIN)/pytest -n auto --dist worksteal
+	$(BIN)/pytest -n auto --dist worksteal --durations 30
 
 check: .venv/installed  ## style, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: .venv/installed  ## the site, notebooks run and figures drawn: site/index.html
+	$(BIN)/python -m docs.build site
+
+notebooks: .venv/installed  ## every notebook run, as .ipynb with its figures
+	$(BIN)/python -m notebooks.render notebooks/rendered
 
 bench: .venv/installed  ## ratios measured side by side in one run, peers among them
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[peers]'
@@ -28,5 +34,13 @@ bench: .venv/installed  ## ratios measured side by side in one run, peers among 
 chaos: .venv/installed  ## faults of all kinds over a catalogue; the same bytes at the end
 	$(BIN)/python -m tests.chaos
 
+release: .venv/installed  ## dist/: sdist and wheel; the wheel runs the demo in an environment that has nothing else
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	$(PYTHON) -m venv dist/empty
+	dist/empty/bin/pip install --quiet --constraint constraints.txt dist/*.whl
+	cd dist && empty/bin/rsmtl demo --out demo
+	rm -rf dist/empty dist/demo
+
 clean:
-	rm -rf .venv demo-output bench-output
+	rm -rf .venv demo-output bench-output dist site notebooks/rendered docs/notebooks docs/figures

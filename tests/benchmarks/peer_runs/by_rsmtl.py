@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 
 import torch
 
@@ -18,7 +19,8 @@ from tests.benchmarks.peer_runs.job import BATCH, MODEL, OVERLAP, WINDOW, Job
 
 @contextmanager
 def prepared(job: Job) -> Iterator[Callable[[], float]]:
-    """Start workers that have loaded the model, as peers have."""
+    """Start workers that have loaded the model, as peers have, and import what finding out its memory needs."""
+    import_module("torch._dynamo")  # for 1.5 s, by the fake tensors of `forward_bytes`
     model = load_model(MODEL)
     sizes = Settings(window=WINDOW, overlap=OVERLAP, batch=BATCH) if job.is_equal else Settings()
     settings = sizes.model_copy(update={"device": job.device})
