@@ -1,4 +1,4 @@
-"""The command line: `rsmtl predict | plan | verify | evaluate | report | prepare | train | models | demo`.
+"""The command line: `rsmtl predict | plan | demo | verify | evaluate | report | prepare | train | models | doctor`.
 
 Modules here import little at their top, and what is heavy (torch, Dask, rasterio) where a command needs it: help
 must not wait for it.
@@ -16,6 +16,7 @@ import typer
 from rsmtl import __version__
 from rsmtl.cli import page
 from rsmtl.cli.demo import demo
+from rsmtl.cli.doctor import doctor
 from rsmtl.cli.evaluate import evaluate
 from rsmtl.cli.interrupt import end_in_bounded_time
 from rsmtl.cli.models import models
@@ -28,23 +29,43 @@ from rsmtl.cli.train import train
 from rsmtl.cli.verify import verify
 from rsmtl.errors import InputError, RsmtlError
 
+RUN, LOOK, TRAIN, ENVIRONMENT = "Run a model", "Look at products", "Train a model", "What is there"
+
+GROUPS: dict[str, dict[Callable[..., int], str]] = {
+    RUN: {
+        predict: "rsmtl predict scene.tif --model urec-landscape --out products --workers 4",
+        plan: "rsmtl plan scene.tif --model urec-landscape --workers 4",
+        demo: "rsmtl demo --workers 2",
+    },
+    LOOK: {
+        verify: "rsmtl verify products",
+        evaluate: "rsmtl evaluate products --truth labels/",
+        page.report: "rsmtl report products",
+    },
+    TRAIN: {
+        prepare: "rsmtl prepare dubai RAW DATA --workers 4",
+        train: "rsmtl train urec-dubai --data DATA --out runs/dubai --workers 4",
+    },
+    ENVIRONMENT: {
+        models: "rsmtl models",
+        doctor: "rsmtl doctor scene.tif --model urec-landscape --out products --workers 4",
+    },
+}
+"""The commands as help shows them, each with an example."""
+
+COMMANDS: tuple[Callable[..., int], ...] = tuple(command for group in GROUPS.values() for command in group)
+
 app = typer.Typer(
     name="rsmtl",
-    help="Run multi-task PyTorch models over satellite scenes larger than memory, without a seam.",
-    add_completion=False,
+    help="Run multi-task PyTorch models over satellite scenes larger than memory, without a seam.\n\n"
+    "A model gives classes, a reconstruction, sharpened or super-resolved images; a product has all of them, as Zarr "
+    "and COG, with a STAC item.",
+    epilog="First steps:\n\n"
+    "rsmtl demo                                   products of generated scenes\n\n"
+    "rsmtl models                                 what --model may be\n\n"
+    "rsmtl plan scene.tif --model urec-landscape  what a run would do and cost\n\n"
+    "rsmtl predict scene.tif --model urec-landscape --out products",
     pretty_exceptions_enable=False,
-)
-
-COMMANDS: tuple[Callable[..., int], ...] = (
-    predict,
-    plan,
-    verify,
-    evaluate,
-    page.report,
-    prepare,
-    train,
-    models,
-    demo,
 )
 
 
@@ -61,8 +82,9 @@ def _interruptible(command: Callable[..., int]) -> Callable[..., int]:
     return run
 
 
-for command in COMMANDS:
-    app.command()(_interruptible(command))
+for panel, group in GROUPS.items():
+    for command, example in group.items():
+        app.command(rich_help_panel=panel, epilog=f"For example: {example}")(_interruptible(command))
 
 
 def _print_version(asked: bool) -> None:

@@ -10,6 +10,7 @@ import typer
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from rsmtl.cli.completion import model_names
 from rsmtl.config import Settings
 from rsmtl.errors import InputError, explain
 from rsmtl.scene.search import Search
@@ -38,6 +39,7 @@ ModelOption = Annotated[
         metavar="NAME|PATH",
         help="A model that comes with rsmtl, a classical method (see `rsmtl models`), or the path of a checkpoint or "
         "of an exported program.",
+        autocompletion=model_names,
         show_default=False,
     ),
 ]

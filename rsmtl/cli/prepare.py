@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from rsmtl.cli.completion import data_set_names
 from rsmtl.cli.options import JsonOption, SchedulerOption, WorkersOption
 from rsmtl.cli.report import Report, plain_table
 from rsmtl.errors import InputError, explain
@@ -18,6 +19,7 @@ def prepare(
             metavar="NAME|CONFIG",
             help="A data set that rsmtl knows (coffee, dstl, dubai, kampala, landscape, pan_ms, thetford, vaihingen), "
             "or a training configuration whose data set is meant, options and all.",
+            autocompletion=data_set_names,
             show_default=False,
         ),
     ],

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from rsmtl.cli.completion import preset_names
 from rsmtl.cli.options import RUNNING, JsonOption, SchedulerOption
 from rsmtl.cli.report import Interrupted, Report
 
@@ -16,6 +17,7 @@ def train(
         typer.Argument(
             metavar="CONFIG",
             help="A configuration that comes with rsmtl, or the path of one.",
+            autocompletion=preset_names,
             show_default=False,
         ),
     ],
@@ -63,18 +65,34 @@ def train(
         typer.Option(metavar="N", min=0, help="How often ranks may fail.", rich_help_panel=RUNNING),
     ] = 3,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the training in DIR, if there is one.")
+        bool,
+        typer.Option(
+            "--resume", help="Go on with the training in DIR, if there is one.", rich_help_panel=RUNNING
+        ),
     ] = False,
     device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option(help="auto takes CUDA where there is some.")
+        Literal["auto", "cpu", "cuda"],
+        typer.Option(help="auto takes CUDA where there is some.", rich_help_panel=RUNNING),
     ] = "auto",
     timeout: Annotated[
         float,
-        typer.Option(metavar="SECONDS", min=1, max=1e7, help="How long ranks wait for each other."),
+        typer.Option(
+            metavar="SECONDS",
+            min=1,
+            max=1e7,
+            help="How long ranks wait for each other.",
+            rich_help_panel=RUNNING,
+        ),
     ] = 300.0,
     checkpoint: Annotated[
         float,
-        typer.Option(metavar="SECONDS", min=0, max=1e7, help="Between states written within an epoch."),
+        typer.Option(
+            metavar="SECONDS",
+            min=0,
+            max=1e7,
+            help="Between states written within an epoch.",
+            rich_help_panel=RUNNING,
+        ),
     ] = 300.0,
     as_json: JsonOption = False,
 ) -> int:

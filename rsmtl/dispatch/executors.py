@@ -17,6 +17,7 @@ from concurrent.futures import CancelledError, Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.machinery import ModuleSpec
 from multiprocessing import resource_tracker
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -300,11 +301,28 @@ def own_cluster(start: Callable[[str], SpecCluster]) -> Iterator[ClusterExecutor
             tempfile.TemporaryDirectory(prefix="rsmtl-workers-", ignore_cleanup_errors=True)
         )
         stack.enter_context(dask.config.set({"distributed.deploy.lost-worker-timeout": _PATIENCE}))
+        stack.enter_context(_script_left_alone())
         with _interrupts_held_back():
             client = stack.enter_context(Client(stack.enter_context(start(private))))
         stack.enter_context(said_plainly())
         stack.enter_context(lost_workers_told(client))
         yield ClusterExecutor(client)
+
+
+@contextmanager
+def _script_left_alone() -> Iterator[None]:
+    """Keep worker processes, restarted ones too, from running the caller's script anew, as `multiprocessing` wants.
+
+    They need nothing of it: what it defines travels by value. A script without `if __name__ == "__main__"` would start
+    a cluster in each of its workers.
+    """
+    main = sys.modules["__main__"]
+    before = main.__spec__
+    main.__spec__ = before or ModuleSpec("__main__", None)  # of a module by this name nothing is imported
+    try:
+        yield
+    finally:
+        main.__spec__ = before
 
 
 @contextmanager

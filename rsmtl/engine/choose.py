@@ -149,10 +149,12 @@ def choose_chunk(lattice: Lattice, spec: ModelSpec, outputs: tuple[Output, ...])
         int((CHUNK_BYTES / region_bytes_per_px(spec, outputs)) ** 0.5 - lattice.overlap) // lattice.y.stride
     )
     by_windows = isqrt(ceil(lattice.n_windows / CHUNKS_AT_LEAST))
-    if min(by_memory, by_windows) <= 1:
-        return Choice(1, "less is no chunk")
+    if by_windows <= 1:
+        return Choice(1, "the scene has few windows")
     if by_memory < by_windows:
-        return Choice(by_memory, f"its arrays take up to {size(CHUNK_BYTES)}")
+        return Choice(
+            max(by_memory, 1), f"the arrays of a larger one would take more than {size(CHUNK_BYTES)}"
+        )
     return Choice(by_windows, f"the scene has {CHUNKS_AT_LEAST} chunks or so, for workers to share")
 
 

@@ -45,7 +45,7 @@ def test_what_is_chosen_is_said_and_why(call: Call, scene: Path, model: Path) ->
     assert "windows 1 of 192 px with 24 px overlap" in lines
     assert "window 192 px (chosen: one window holds the scene)" in lines
     assert "overlap 24 px (chosen: 1/8 of the window)" in lines
-    assert "chunk 1 strides (chosen: less is no chunk)" in lines
+    assert "chunk 1 strides (chosen: the scene has few windows)" in lines
     assert not any(line.startswith("batch") for line in lines)
     found = call("plan", scene, "--model", model, *SMALL, "--chunk", 2, "--json").json["scenes"][0]
     sizes = found["window_px"], found["overlap_px"], found["chunk"], found["batch"]

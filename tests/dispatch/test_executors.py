@@ -2,8 +2,11 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from concurrent.futures import Future
+from pathlib import Path
 
 import dask
 import pytest
@@ -33,6 +36,18 @@ def test_threads_run_in_this_process() -> None:
         assert executor.submit(_pid, None).result() == os.getpid()
         with pytest.raises(SceneError, match="give another"):
             executor.submit(_refuse).result()
+
+
+def test_a_script_without_a_guard_starts_workers(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from rsmtl.dispatch import local_cluster\nprint('once')\n"
+        "with local_cluster(1) as cluster:\n    print(cluster.client.submit(sum, [1, 2]).result())\n"
+    )
+    found = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, timeout=120, check=True, cwd=tmp_path
+    )
+    assert found.stdout.split() == ["once", "3"]
 
 
 def test_a_local_cluster_runs_in_processes_of_its_own_and_ends_them() -> None:
