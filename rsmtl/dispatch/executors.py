@@ -14,7 +14,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.machinery import ModuleSpec
@@ -47,6 +47,9 @@ _SPREAD_S = 1.0
 """How long what is shared may take to reach all workers before jobs are handed out; one of them may hang."""
 _SPREAD_LOOK_S = 0.005
 
+_COUNT_S = 2.0
+"""Between two counts of a cluster's threads: workers may join and leave while a run goes on."""
+
 
 class ClusterExecutor:
     """Runs jobs on the workers of a Dask cluster."""
@@ -56,12 +59,22 @@ class ClusterExecutor:
         client.register_plugin(_KeepFreedMemory())
         self._resources = offered(client, INFERENCE)
         workers = workers_of(client).values()
-        self.n_slots = sum(worker["nthreads"] for worker in workers)
+        self._n_slots = sum(worker["nthreads"] for worker in workers)
+        self._counted_s = time.monotonic()
         limits = [
             (w["memory_limit"] or sys.maxsize) // w["nthreads"] for w in workers
         ]  # 0: a worker without a limit
         self._slot_bytes = min(limits)
         self._keys: WeakKeyDictionary[Future[Any], str] = WeakKeyDictionary()
+
+    @property
+    def n_slots(self) -> int:
+        """Threads of all workers there are. More of them are handed more, by which an autoscaler sees more to do."""
+        if time.monotonic() - self._counted_s > _COUNT_S:
+            with suppress(OSError):  # a scheduler that is gone is told of by the jobs that are lost with it
+                self._n_slots = max(1, sum(self.client.nthreads().values()))
+            self._counted_s = time.monotonic()
+        return int(self._n_slots)
 
     @property
     def slot_bytes(self) -> int:

@@ -11,8 +11,9 @@ import psutil
 class Executor(Protocol):
     """Runs jobs, somewhere. `dispatch` has one for threads and one for a Dask cluster."""
 
-    n_slots: int
-    """Jobs that run at the same time."""
+    @property
+    def n_slots(self) -> int:
+        """Jobs that run at the same time; workers may join and leave meanwhile."""
 
     @property
     def slot_bytes(self) -> int:

@@ -50,6 +50,15 @@ def test_a_script_without_a_guard_starts_workers(tmp_path: Path) -> None:
     assert found.stdout.split() == ["once", "3"]
 
 
+def test_workers_that_join_later_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rsmtl.dispatch.executors._COUNT_S", 0.0)
+    with local_cluster(1) as executor:
+        assert executor.n_slots == 1
+        executor.client.cluster.scale(2)
+        executor.client.wait_for_workers(2, timeout=60)
+        assert executor.n_slots == 2
+
+
 def test_a_local_cluster_runs_in_processes_of_its_own_and_ends_them() -> None:
     with local_cluster(2) as executor:
         assert executor.n_slots == 2
