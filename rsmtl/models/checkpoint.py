@@ -49,7 +49,7 @@ class Card(BaseModel):
 
 
 def save_checkpoint(
-    path: Path, module: nn.Module, card: Card, storage: Literal["fp32", "fp16"] = "fp32"
+    path: str | Path, module: nn.Module, card: Card, storage: Literal["fp32", "fp16"] = "fp32"
 ) -> None:
     """Write a checkpoint; a reader sees the old file or the new one, never a part.
 
@@ -77,7 +77,7 @@ def save_checkpoint(
     }
     _refuse_not_finite(weights, f"the checkpoint {path} was not written")
     data = safetensors.torch.save(weights, metadata={_KEY: card.model_dump_json()})
-    write_whole(path, data, "checkpoint")
+    write_whole(Path(path), data, "checkpoint")
 
 
 def shipped_models() -> tuple[str, ...]:

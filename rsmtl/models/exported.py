@@ -82,7 +82,9 @@ class ExportedModule(nn.Module):
         return outputs
 
 
-def save_exported(path: Path, module: nn.Module, spec: ModelSpec, *, window: int, batch: int = 1) -> None:
+def save_exported(
+    path: str | Path, module: nn.Module, spec: ModelSpec, *, window: int, batch: int = 1
+) -> None:
     """Write a module as a program that `load_model` reads, whoever's code it is.
 
     Parameters
@@ -101,6 +103,7 @@ def save_exported(path: Path, module: nn.Module, spec: ModelSpec, *, window: int
     RunError
         If the file cannot be written.
     """
+    path = Path(path)
     card = ExportCard(spec=spec, window=window, batch=batch)
     edges = [(i.channels, int(window * i.scale)) for i in spec.inputs]
     inputs = tuple(torch.zeros(batch, channels, edge, edge) for channels, edge in edges)

@@ -183,7 +183,7 @@ def unet_terms(config: UNetConfig) -> tuple[Term, ...]:
 
 
 def urec_terms(config: URecConfig) -> tuple[Term, ...]:
-    """Return U-REC's loss (its section 2.2 with w1 = 0.1); the image to rebuild is the network's own input."""
+    """Return U-REC's loss (equation 3, w1 = 0.1 as in section 2.1); the image to rebuild is the network's own input."""
     return (
         Term("segmentation", cross_entropy, output="segmentation", target="segmentation", weight=0.9),
         Term("reconstruction", mean_absolute, output="reconstruction", target="image", weight=0.1),

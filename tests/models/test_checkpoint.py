@@ -72,7 +72,7 @@ def test_round_trip(path: Path):
 
 
 def test_same_weights_same_file(path: Path, tmp_path: Path):
-    save_checkpoint(tmp_path / "again.safetensors", *fresh())
+    save_checkpoint(str(tmp_path / "again.safetensors"), *fresh())
     assert (tmp_path / "again.safetensors").read_bytes() == path.read_bytes()
 
 
