@@ -43,4 +43,4 @@ release: .venv/installed  ## dist/: sdist and wheel; the wheel runs the demo in 
 	rm -rf dist/empty dist/demo
 
 clean:
-	rm -rf .venv demo-output bench-output dist site notebooks/rendered docs/notebooks docs/figures
+	rm -rf .venv demo-output bench-output dist site notebooks/rendered

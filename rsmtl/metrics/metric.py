@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Sums = NDArray[np.float64]
+"""What a metric adds up over parts: sums of parts are the sums of the whole."""
 Result = dict[str, Any]
 """Plain numbers by name, some of them by class or by band; NaN where one has no meaning."""
 

@@ -106,6 +106,7 @@ SYSTEMS: dict[str, System] = {
         ),
     )
 }
+"""Every system that can be built, by name: the published ones and their baselines."""
 
 
 def find_system(name: str) -> System:

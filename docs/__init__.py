@@ -1,0 +1,1 @@
+"""The documentation: `python -m docs.build OUT` makes the site of it."""

@@ -1,0 +1,1 @@
+"""Notebooks, kept as text; `python -m notebooks.render OUT` executes them."""
