@@ -44,10 +44,13 @@ def access(folder: Path) -> Iterator[Security]:
         raise InputError(
             f"the folder {folder} cannot be made ({(error.strerror or '').lower()}): name another by --access"
         ) from error
+    made, path = Security.temporary(), folder / _CERTIFICATE
+    certificate = f"{made.tls_client_key}{made.tls_client_cert}"
     try:
-        yield _written(folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        yield _written(folder, certificate)
+    finally:  # where somebody removed it, another cluster may have its place
+        if not path.exists() or path.read_text() == certificate:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def tell_address(folder: Path, address: str) -> None:
@@ -57,15 +60,15 @@ def tell_address(folder: Path, address: str) -> None:
     new.replace(folder / ADDRESS)
 
 
-def _written(folder: Path) -> Security:
+def _written(folder: Path, certificate: str) -> Security:
     """Write key and certificate into one file, and what Dask must know of it into another.
 
     One certificate is its own authority and serves all sides, as with a cluster that Dask secures by itself; but that
     one is in the memory of a single process.
     """
-    made, path = Security.temporary(), folder / _CERTIFICATE
+    path = folder / _CERTIFICATE
     path.touch(mode=0o600)
-    path.write_text(f"{made.tls_client_key}{made.tls_client_cert}")
+    path.write_text(certificate)
     tls = {"ca-file": str(path)} | {role: {"cert": str(path), "key": str(path)} for role in _ROLES}
     comm = {"require-encryption": True, "tls": tls}
     (folder / CONFIG).write_text(yaml.safe_dump({"distributed": {"comm": comm}}))

@@ -2,19 +2,20 @@
 
 import signal
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from distributed import SpecCluster
 
-from cluster.access import ADDRESS, CONFIG, tell_address
+from cluster.access import CONFIG, tell_address
 from cluster.worker import Offer
 from rsmtl.cli.interrupt import end_in_bounded_time
 from rsmtl.cli.program import run_program
 from rsmtl.cli.quiet import quiet
+from rsmtl.errors import InputError
 
 _LOOK_S = 0.5
 
@@ -56,9 +57,11 @@ def stand(cluster: AbstractContextManager[SpecCluster], access: Path, n_workers:
         The exit status.
     """
     end_in_bounded_time()
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C, also where that is held back
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            signal.signal(number, lambda number, frame: signal.raise_signal(signal.SIGINT))
     typer.echo(f"starting {n_workers} worker(s); Ctrl-C ends them")
-    with quiet(), cluster as standing:
+    with quiet(), _scheduler_errors(), cluster as standing:
         try:
             _keep(standing, access.absolute(), n_workers)
         except KeyboardInterrupt:
@@ -68,10 +71,11 @@ def stand(cluster: AbstractContextManager[SpecCluster], access: Path, n_workers:
 
 def _keep(cluster: SpecCluster, access: Path, n_workers: int) -> None:
     """Tell how many workers there are whenever that changes, and the address as soon as there is one."""
-    before = 0
+    before, told = 0, False
     while True:
         there = len(cluster.scheduler.workers)
-        if there and not (access / ADDRESS).exists():
+        if there and not told:
+            told = True
             tell_address(access, cluster.scheduler_address)
             typer.echo(f"dashboard: {cluster.dashboard_link}")
             typer.echo(f"export DASK_CONFIG={access / CONFIG}    # the certificate")
@@ -80,6 +84,23 @@ def _keep(cluster: SpecCluster, access: Path, n_workers: int) -> None:
             typer.echo(f"{there} of {n_workers} worker(s)")
         before = there
         time.sleep(_LOOK_S)
+
+
+@contextmanager
+def _scheduler_errors() -> Iterator[None]:
+    """Say in a sentence why a scheduler cannot be started; Dask says it in a chain of errors."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        first: BaseException = error
+        while before := first.__cause__ or first.__context__:
+            first = before
+        if not isinstance(first, OSError):
+            raise
+        raise InputError(
+            f"the scheduler cannot be started ({(first.strerror or str(first)).lower()}): give a free port by --port, "
+            "and where there is --host, an address of this machine"
+        ) from error
 
 
 def run_command(command: Callable[..., int], arguments: list[str] | None = None) -> int:

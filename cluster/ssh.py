@@ -175,7 +175,11 @@ class _Host(ProcessInterface):  # type: ignore[misc]
             self._connection = await asyncssh.connect(
                 host, **self._login, **({"username": user} if user else {})
             )
-        except (OSError, asyncssh.Error) as error:
+        except (
+            OSError,
+            ValueError,
+            asyncssh.Error,
+        ) as error:  # ValueError: a configuration or a key that is none
             raise InputError(
                 f"there is no way to {self.host!r} by SSH ({_reason(error)}): see that `ssh {self.host} true` works "
                 "without a password"
@@ -211,7 +215,8 @@ class _Host(ProcessInterface):  # type: ignore[misc]
 
 def _reason(error: Exception) -> str:
     said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(said.split()).rstrip(".").lower() or type(error).__name__
+    said = " ".join(said.split()).rstrip(".")
+    return said[:1].lower() + said[1:] or type(error).__name__
 
 
 def main(

@@ -77,7 +77,7 @@ class Bicubic(torch.nn.Module):
 sr_alone = srseg.spec.model_copy(update={"heads": (srseg.spec.head("sr"),)})
 bicubic = rsmtl.Model.from_module(Bicubic(), sr_alone)
 
-rows, columns = slice(850, 970), slice(290, 450)
+rows, columns = slice(40, 160), slice(352, 512)
 fine = {"y_x2": rows, "x_x2": columns}
 panels = {
     "LR": lr[:, rows.start // 2 : rows.stop // 2, columns.start // 2 : columns.stop // 2],
@@ -153,7 +153,10 @@ def measured(scene, out):
 print(measured(scene, "made"))
 
 # %% [markdown]
-# DRAFT
+# Super-resolution is a little better than interpolation, on the whole test split by 0.4 dB (34.4 and 34.0): both
+# models are small, and were trained for a quarter of an hour at most, on one core, with 72 squares. Of the buildings
+# `dsrl-kampala` finds most. `srseg-kampala` misses many of these single ones: in this column its IoU of buildings is
+# 0.42 over all sixteen squares, where they stand densely 0.76 (`dsrl-kampala` has 0.62 and 0.79).
 
 # %%
 picture = hr.values.transpose(1, 2, 0)
@@ -182,9 +185,14 @@ plt.show()
 # %% [markdown]
 # ## An image that was not made for it
 #
-# The web map serves the same ground at half the resolution, reduced in its own way. The models have not seen such
-# images.
+# The web map serves the same ground at half the resolution too, reduced in its own way, which the models have not
+# seen.
 
 # %%
 put_together("images", 20, [619229], range(523266, 523268), "served.tif")
 print(measured(rsmtl.open_scene("served.tif"), "served"))
+
+# %% [markdown]
+# PSNR falls by 8 dB and more, as these pixels are not those of HR at half the resolution, and super-resolution is now
+# below interpolation: what it has learned is to undo one way of reducing an image. The classes hardly mind. For a
+# sensor of one's own, super-resolution should be trained with LR of that sensor.

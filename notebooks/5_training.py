@@ -25,8 +25,6 @@ from rsmtl.scene.arrays import scene_from_arrays
 from rsmtl.synthetic import CLASSES, Landscape, write_catalogue
 from rsmtl.training import TrainConfig
 
-globals().pop("__file__", None)  # as a script: worker processes need nothing of this file
-
 # %% [markdown]
 # Two worker processes on this machine. For a cluster that stands, `cluster_at("tcp://host:8786")` takes the
 # place of `local_cluster(2)` and nothing else changes; the folders below must then be on storage that all
@@ -97,7 +95,7 @@ config = TrainConfig(
     data=data,
     sampling=sampling,
     class_weights={"road": 3, "building": 2, "tree": 2, "water": 3},
-    epochs=5,
+    epochs=4,
     batch=12,
     optimizer={"lr": 6e-3, "schedule": "cosine"},
     validation_px=64,
@@ -209,7 +207,7 @@ axes[0, 0].set_title("image")
 axes[0, 1].imshow(truth, **as_classes)
 axes[0, 1].set_title("classes: truth")
 axes[1, 0].imshow(heads.segmentation_confidence / 255, cmap="cividis", vmin=0, vmax=1)
-axes[1, 0].set_title("confidence")
+axes[1, 0].set_title("confidence, from 0 (dark) to 1 (bright)")
 axes[1, 1].imshow(heads.segmentation, **as_classes)
 axes[1, 1].set_title(f"classes: predicted, mean IoU {found.mean_iou:.2f}")
 for one in axes.flat:

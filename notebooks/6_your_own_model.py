@@ -30,7 +30,6 @@ from rsmtl.synthetic import CLASSES, write_catalogue
 
 torch.set_num_threads(1)
 torch.manual_seed(0)
-globals().pop("__file__", None)  # as a script: worker processes need nothing of this file
 
 # %% [markdown]
 # ## A module
@@ -199,7 +198,7 @@ plt.show()
 # from a list of those that compute and do nothing else. Its heads have the same bits.
 
 # %%
-save_exported(Path("mine.pt2"), mine, spec, window=128)
+save_exported("mine.pt2", mine, spec, window=128)
 exported = rsmtl.load_model("mine.pt2")
 again = rsmtl.predict(scene, exported, settings)
 print(exported.spec == spec, again.identical(heads))

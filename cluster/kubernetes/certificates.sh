@@ -15,7 +15,9 @@ if [ ! -e ca.crt ]; then
     openssl req -x509 -new -key ca.key -subj /CN=rsmtl-authority -days 3650 -out ca.crt \
         -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign
 fi
-key tls.key
-openssl req -new -key tls.key -subj /CN=rsmtl -addext subjectAltName=DNS:rsmtl-scheduler,DNS:localhost \
+key new.key
+openssl req -new -key new.key -subj /CN=rsmtl -addext subjectAltName=DNS:rsmtl-scheduler,DNS:localhost \
     -addext extendedKeyUsage=serverAuth,clientAuth |
-    openssl x509 -req -CA ca.crt -CAkey ca.key -days "$days" -copy_extensions copy -out tls.crt
+    openssl x509 -req -CA ca.crt -CAkey ca.key -days "$days" -copy_extensions copy -out new.crt
+mv new.key tls.key
+mv new.crt tls.crt

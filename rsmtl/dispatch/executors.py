@@ -10,6 +10,7 @@ import logging
 import signal
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -59,6 +60,8 @@ class ClusterExecutor:
         client.register_plugin(_KeepFreedMemory())
         self._resources = offered(client, INFERENCE)
         workers = workers_of(client).values()
+        if not workers:
+            raise InputError("the cluster has no workers: wait for some with Client.wait_for_workers")
         self._n_slots = sum(worker["nthreads"] for worker in workers)
         self._counted_s = time.monotonic()
         limits = [
@@ -322,6 +325,24 @@ def own_cluster(start: Callable[[str], SpecCluster]) -> Iterator[ClusterExecutor
         yield ClusterExecutor(client)
 
 
+class _NotForWorkers(ModuleSpec):
+    """Names a script `__main__`, of which a process imports nothing, to Dask's threads that start workers."""
+
+    def __init__(self, before: ModuleSpec | None) -> None:
+        self._before = before
+        super().__init__("__main__", None)
+
+    @property  # type: ignore[override]
+    def name(self) -> str | None:
+        """What it is called."""
+        if threading.current_thread().name.startswith("AsyncProcess"):
+            return "__main__"
+        return None if self._before is None else self._before.name
+
+    @name.setter
+    def name(self, _: str) -> None: ...
+
+
 @contextmanager
 def _script_left_alone() -> Iterator[None]:
     """Keep worker processes, restarted ones too, from running the caller's script anew, as `multiprocessing` wants.
@@ -331,7 +352,7 @@ def _script_left_alone() -> Iterator[None]:
     """
     main = sys.modules["__main__"]
     before = main.__spec__
-    main.__spec__ = before or ModuleSpec("__main__", None)  # of a module by this name nothing is imported
+    main.__spec__ = _NotForWorkers(before)
     try:
         yield
     finally:

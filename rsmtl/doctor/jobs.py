@@ -27,7 +27,7 @@ def judge_job(model: str, seen: dict[str, Any], posts: Sequence[Post], slot_byte
     needed = seen["worker_bytes"]
     told = f"a job of {model} on scene {seen['scene']!r} needs {size(needed)}"
     slots = {p.name: p.memory_limit_bytes // p.n_threads for p in posts if p.name != SCHEDULER}
-    for place, slot in (slots or {HERE: slot_bytes}).items():
+    for place, slot in (slots or ({HERE: slot_bytes} if slot_bytes else {})).items():
         if not slot:
             yield Finding("job", f"{told}; the worker has no limit", where=(place,))
         elif needed > slot:

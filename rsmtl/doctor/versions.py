@@ -64,7 +64,8 @@ def judge_versions(found: Mapping[str, Mapping[str, str]], names: tuple[str, ...
     for place, theirs in found.items():
         if place != HERE:
             yield from _compared(place, ours, theirs, names)
-    same = [place for place, theirs in found.items() if theirs == ours]
+    compared = ("Python", SOURCE, *names)
+    same = [p for p, theirs in found.items() if all(theirs[name] == ours[name] for name in compared)]
     told = ", ".join(f"{name} {ours[name]}" for name in ("Python", "rsmtl", "torch", "dask", "rasterio"))
     yield Finding("versions", f"{told}; source {ours[SOURCE]}", where=tuple(same))
 
@@ -87,6 +88,10 @@ def _compared(
     for name in ("Python", *names):
         if theirs[name] != ours[name] and name != "rsmtl":
             yield _differing(name, place, ours[name], theirs[name])
+    if theirs.get("timm") == MISSING != ours.get("timm", MISSING):
+        text = f"timm is missing, {ours['timm']} here ({EXTRAS['timm']})"
+        todo = f"install timm {ours['timm']} there if the model needs it"
+        yield Finding("extras", text, "note", todo, where=(place,))
 
 
 def _differing(name: str, place: str, ours: str, theirs: str) -> Finding:

@@ -42,7 +42,7 @@ def test_a_shell_is_answered_without_what_is_heavy(shell: str) -> None:
     )
     asked = {"_RSMTL_COMPLETE": f"complete_{shell}", **PROTOCOLS[shell]}
     done = subprocess.run(
-        [sys.executable, "-c", code], env=os.environ | asked, capture_output=True, text=True
+        [sys.executable, "-c", code], env=os.environ | asked, capture_output=True, text=True, timeout=60
     )
     *found, heavy = done.stdout.splitlines()
     assert [name for name in shipped_models() if name in " ".join(found)] == list(shipped_models())

@@ -1,7 +1,10 @@
 """What a recipe says on the command line, and who gets its certificate."""
 
+import shutil
+import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -35,6 +38,29 @@ def test_what_is_wrong_is_one_sentence(words: tuple[str, ...], sentence: str, tm
     assert done.stderr.startswith(sentence)
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "access").exists()
+
+
+def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        words = ["--workers", "1", "--port", port, "--access", str(tmp_path / "access")]
+        command = [sys.executable, "-m", "cluster.local", *words]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert "the scheduler cannot be started (address already in use" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "access").exists()
+
+
+def test_another_cluster_that_took_the_place_keeps_its_certificate(tmp_path: Path) -> None:
+    folder = tmp_path / "access"
+    with ExitStack() as first:
+        first.enter_context(access(folder))
+        shutil.rmtree(folder)
+        with access(folder):
+            first.close()
+            assert (folder / CONFIG).exists()
+    assert not folder.exists()
 
 
 def test_only_the_owner_can_read_the_certificate_while_the_cluster_stands(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from tests.cluster.conftest import END_S, START_S, Material, Recipe, workers_on
 SUBMIT = """#!/bin/bash
 cp "$1" "{spool}/$$.sh"
 env -i PATH="$PATH" HOME="$HOME" TMPDIR="{tmp}" setsid bash "{spool}/$$.sh" >"{spool}/$$.log" 2>&1 </dev/null &
-echo $! >"{spool}/$$.pid"
+echo $! >"{spool}/$$.new" && mv "{spool}/$$.new" "{spool}/$$.pid"
 echo "{answer}"
 """
 """A job has its own session and nothing of the submitter's environment."""

@@ -38,16 +38,38 @@ def test_threads_run_in_this_process() -> None:
             executor.submit(_refuse).result()
 
 
-def test_a_script_without_a_guard_starts_workers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", [["script.py"], ["-m", "script"]])
+def test_a_script_without_a_guard_starts_workers(tmp_path: Path, words: list[str]) -> None:
     script = tmp_path / "script.py"
     script.write_text(
         "from rsmtl.dispatch import local_cluster\nprint('once')\n"
         "with local_cluster(1) as cluster:\n    print(cluster.client.submit(sum, [1, 2]).result())\n"
     )
     found = subprocess.run(
-        [sys.executable, script], capture_output=True, text=True, timeout=120, check=True, cwd=tmp_path
+        [sys.executable, *words], capture_output=True, text=True, timeout=120, check=True, cwd=tmp_path
     )
     assert found.stdout.split() == ["once", "3"]
+
+
+def test_a_script_may_start_processes_of_its_own_meanwhile(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(
+        "from concurrent.futures import ProcessPoolExecutor\nfrom multiprocessing import get_context\n"
+        "from rsmtl.dispatch import local_cluster\n\n\ndef double(n):\n    return 2 * n\n\n\n"
+        "if __name__ == '__main__':\n    with local_cluster(1), ProcessPoolExecutor(1, get_context('spawn')) as pool:\n"
+        "        print(pool.submit(double, 1).result())\n"
+    )
+    command = [sys.executable, "script.py"]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, cwd=tmp_path)
+    assert found.stdout.split() == ["2"]
+
+
+def test_a_cluster_without_workers_is_refused() -> None:
+    with (
+        LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster,
+        Client(cluster) as client,
+        pytest.raises(InputError, match="the cluster has no workers: wait for some"),
+    ):
+        ClusterExecutor(client)
 
 
 def test_workers_that_join_later_count(monkeypatch: pytest.MonkeyPatch) -> None:

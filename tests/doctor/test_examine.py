@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ import pytest
 import s3fs
 from distributed import Client
 
+import rsmtl
 from rsmtl.cli import main
 from rsmtl.dispatch.connect import connect
 from rsmtl.dispatch.executors import workers_of
@@ -101,8 +103,10 @@ def examined(tmp_path_factory: pytest.TempPathFactory, store: str) -> Iterator[E
 def test_versions_that_differ_are_named(examined: Examined) -> None:
     other, odc = examined.of("odd", "versions")
     assert other.startswith("the source of rsmtl is another one (")
-    assert odc == "odc-geo is 99.9, 0.5.3 here: install the same odc-geo in both places"
-    assert examined.of("bare", "versions") == ["rsmtl is missing: install rsmtl 0.1.0 there"]
+    assert (
+        odc == f"odc-geo is 99.9, {metadata.version('odc-geo')} here: install the same odc-geo in both places"
+    )
+    assert examined.of("bare", "versions") == [f"rsmtl is missing: install rsmtl {rsmtl.__version__} there"]
     (same,) = examined.of("good", "versions", "ok")
     assert same in examined.of(HERE, "versions", "ok")
     assert same in examined.of(SCHEDULER, "versions", "ok")

@@ -335,4 +335,4 @@ def test_shipped_models_are_small_and_run(name: str):
 
 
 def test_there_are_shipped_models():
-    assert {"urec-dubai", "urec-landscape"} <= set(shipped_models())
+    assert {"dsrl-kampala", "srseg-kampala", "urec-dubai", "urec-landscape"} <= set(shipped_models())

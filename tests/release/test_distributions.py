@@ -47,6 +47,7 @@ def test_wheel_has_the_package_whole_and_nothing_else(distributions: tuple[Path,
     assert _tracked("rsmtl") <= packed
     assert {name.split("/")[0] for name in packed} == {"rsmtl"}
     assert "rsmtl/py.typed" in packed
+    assert {Path(name).suffix for name in packed}.isdisjoint({".orig", ".rej", ".bak", ".pyc"})
 
 
 @pytest.mark.slow

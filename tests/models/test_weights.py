@@ -1,0 +1,50 @@
+"""The models that come with the package, on the data that they were scored on."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from rsmtl.datasets import load_splits
+from rsmtl.datasets.kampala import KampalaData
+from rsmtl.datasets.reduced import low_resolution
+from rsmtl.models import detach, load_model, read_card
+from rsmtl.models.checkpoint import locate
+from rsmtl.training import evaluate_checkpoint
+
+KAMPALA = ("dsrl-kampala", "srseg-kampala")
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", KAMPALA)
+def test_the_card_has_the_scores(name: str, real_data: Path) -> None:
+    """To within what another processor's bfloat16 may change."""
+    written, found = read_card(name).training, evaluate_checkpoint(locate(name), real_data)
+    for split in ("validation", "test"):
+        for score in ("mean_iou", "overall_accuracy"):
+            expected = written[split]["segmentation"][score]
+            assert found[split]["segmentation"][score] == pytest.approx(expected, abs=0.005)
+        assert found[split]["sr"]["psnr_db"] == pytest.approx(written[split]["sr"]["psnr_db"], abs=0.05)
+
+
+@pytest.mark.real
+def test_super_resolution_is_better_than_interpolation(real_data: Path) -> None:
+    squared_error, n = 0.0, 0
+    for scene in load_splits(KampalaData(), real_data).test:
+        height, width = scene.shape
+        truth = scene.read(slice(0, height), slice(0, width))["image"]
+        image = low_resolution(truth, 2)[None]
+        estimate = F.interpolate(image, scale_factor=2, mode="bicubic", align_corners=False)[0]
+        squared_error, n = squared_error + float((estimate - truth).square().sum()), n + truth.numel()
+    interpolated_db = float(-10 * torch.log10(torch.tensor(squared_error / n)))
+    assert read_card("srseg-kampala").training["test"]["sr"]["psnr_db"] > interpolated_db + 0.1
+
+
+def test_what_was_detached_has_the_same_bits() -> None:
+    model = load_model("dsrl-kampala")
+    module, card = detach(model.module, read_card("dsrl-kampala"))
+    image = torch.rand(1, 3, 64, 96)
+    with torch.inference_mode():
+        assert torch.equal(module(image)["segmentation"], model.module(image)["segmentation"])
+    assert [head.name for head in card.spec.heads] == ["segmentation"]
