@@ -225,7 +225,9 @@ def queue_command(
         account: Annotated[
             str | None, typer.Option(metavar="NAME", help="What jobs are charged to.", show_default=False)
         ] = None,
-        gpu: Annotated[bool, typer.Option("--gpu", help="One worker and one GPU in each job.")] = False,
+        gpu: Annotated[
+            bool, typer.Option("--gpu", metavar="", help="One worker and one GPU in each job.")
+        ] = False,
         offer: OfferOption = [],  # noqa: B006 (typer copies it)
         host: HostOption = None,
         port: PortOption = 0,

@@ -48,7 +48,11 @@ def explain(error: ValidationError) -> str:
     """Return what pydantic found wrong as one line: `lr: Input should be greater than 0 (got -1)`."""
     found = []
     for detail in error.errors():
-        place = ".".join(str(part) for part in detail["loc"]) or "value"
+        place = ".".join(str(part) for part in detail["loc"])
+        said = detail["msg"].removeprefix("Value error, ")
+        if not place and detail["type"] == "value_error":  # by a check of the whole: it names what it is about
+            found.append(said)
+            continue
         got = "" if detail["type"] == "missing" else f" (got {str(detail['input'])[:60]!r})"
-        found.append(f"{place}: {detail['msg']}{got}")
+        found.append(f"{place or 'value'}: {said}{got}")
     return "; ".join(found)

@@ -21,7 +21,10 @@ RUNNING, SETTINGS = "Where and how it runs", "Settings, which decide every bit o
 JsonOption = Annotated[
     bool,
     typer.Option(
-        "--json", help="Print one JSON object as the last line of standard output.", show_default=False
+        "--json",
+        metavar="",
+        help="Print one JSON object as the last line of standard output.",
+        show_default=False,
     ),
 ]
 SourcesArgument = Annotated[

@@ -45,12 +45,16 @@ def predict(
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Finish what was interrupted.", rich_help_panel=RUNNING)
+        bool,
+        typer.Option("--resume", metavar="", help="Finish what was interrupted.", rich_help_panel=RUNNING),
     ] = False,
     overwrite: Annotated[
         bool,
         typer.Option(
-            "--overwrite", help="Remove products that stand, and start anew.", rich_help_panel=RUNNING
+            "--overwrite",
+            metavar="",
+            help="Remove products that stand, and start anew.",
+            rich_help_panel=RUNNING,
         ),
     ] = False,
     job_limit: Annotated[

@@ -31,7 +31,9 @@ def prepare(
         Path,
         typer.Argument(metavar="OUT", help="Folder of data sets; receives NAME.zarr.", show_default=False),
     ],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what was prepared before.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", metavar="", help="Replace what was prepared before.")
+    ] = False,
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
     as_json: JsonOption = False,

@@ -67,7 +67,10 @@ def train(
     resume: Annotated[
         bool,
         typer.Option(
-            "--resume", help="Go on with the training in DIR, if there is one.", rich_help_panel=RUNNING
+            "--resume",
+            metavar="",
+            help="Go on with the training in DIR, if there is one.",
+            rich_help_panel=RUNNING,
         ),
     ] = False,
     device: Annotated[

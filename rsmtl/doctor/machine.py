@@ -155,7 +155,7 @@ def _host(host: str, workers: Sequence[Post], found: Mapping[str, Mapping[str, A
             where=names,
         )
     else:
-        yield Finding("threads", f"{threads} of workers on {cores} core(s) of {host}", where=names)
+        yield Finding("threads", f"{threads} threads of workers on {cores} core(s) of {host}", where=names)
 
 
 def judge_threads(

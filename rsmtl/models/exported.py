@@ -8,6 +8,7 @@ archive that holds this and nothing else.
 import hashlib
 import io
 import re
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from rsmtl.models.files import write_whole
 from rsmtl.models.model import Model
 from rsmtl.models.program import Payloads, Program
 from rsmtl.models.spec import ModelSpec
+
+warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
+"""Of PyTorch 2.13, whenever one of its programs is written, read or copied; nobody here can heed it."""
 
 SUFFIX = ".pt2"
 _CARD = "rsmtl.json"

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import log2
-from statistics import median
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
@@ -126,7 +125,7 @@ def render(name: str, scenes: Sequence[SceneFacts]) -> str:
         stages=stages.most_common(),
         seams=rows,
         n_seam_scenes=len({row.scene for row in rows}),
-        seam_ratio=median(across)
+        seam_ratio=max(across)
         if (across := [one.seam.ratio for one in rows if one.seam.lines == "chunks"])
         else None,
         n_rows=N_ROWS,

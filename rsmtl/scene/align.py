@@ -90,6 +90,7 @@ def _check_bands(scene: Scene, wanted: InputSpec, found: SceneInput) -> None:
         raise SceneError(
             f"the model's input {wanted.name!r} takes {wanted.channels} band{'s' if wanted.channels != 1 else ''}"
             f"{f' ({takes})' if takes else ''}, scene {scene.id!r} gives {len(found.bands)} ({gives}): "
+            f"{'give a scene that has them all, or ' if len(found.bands) < wanted.channels else ''}"
             "say which to take, in order, with `--assets`: bands of a file (3,2,1), assets of an item "
             "(red,green,blue) or bands of an asset (visual:3,visual:2)"
         )

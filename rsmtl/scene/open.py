@@ -18,7 +18,6 @@ from rsmtl.scene.raster import open_raster
 from rsmtl.scene.reason import reason
 from rsmtl.scene.scene import Scene, SceneInput
 from rsmtl.scene.search import Search
-from rsmtl.scene.sources import local_path
 from rsmtl.scene.stac import as_stac, item_hrefs, item_scene, read_stac
 from rsmtl.scene.stack import combine
 from rsmtl.scene.zarr import is_zarr, open_zarr
@@ -288,8 +287,5 @@ def _datetime(inputs: Mapping[str, SceneInput]) -> dict[str, str]:
     try:
         taken = datetime.strptime(first.data.attrs["datetime"], "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC)
     except (KeyError, ValueError):
-        path = local_path(first.sources[0].href)
-        if is_remote(first.sources[0].href) or not path.exists():
-            return {}
-        taken = datetime.fromtimestamp(path.stat().st_mtime, tz=UTC)
+        return {}
     return {"datetime": taken.isoformat().replace("+00:00", "Z")}

@@ -164,6 +164,11 @@ def _check_there(href: str) -> None:
     except (OSError, ValueError):  # a name that is too long, a link to itself, a NUL
         mode = 0
     if stat.S_ISDIR(mode):
+        for name in ("catalog.json", "collection.json"):
+            if (local_path(href) / name).is_file():
+                raise SceneError(
+                    f"'{href}' is a folder: give '{local_path(href) / name}', the catalogue in it"
+                )
         raise SceneError(f"'{href}' is a folder: name the rasters in it one by one, or give a Zarr store")
     if not mode:
         raise SceneError(
