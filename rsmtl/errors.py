@@ -50,7 +50,9 @@ def explain(error: ValidationError) -> str:
     for detail in error.errors():
         place = ".".join(str(part) for part in detail["loc"])
         said = detail["msg"].removeprefix("Value error, ")
-        if not place and detail["type"] == "value_error":  # by a check of the whole: it names what it is about
+        if (
+            not place and detail["type"] == "value_error"
+        ):  # by a check of the whole: it names what it is about
             found.append(said)
             continue
         got = "" if detail["type"] == "missing" else f" (got {str(detail['input'])[:60]!r})"

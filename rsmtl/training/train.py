@@ -40,7 +40,7 @@ def train(
     checkpoint_s: float = CHECKPOINT_S,
     report: Callable[[Record], None] = lambda record: None,
 ) -> Path:
-    """Train a model: in this process alone, or as a rank of those that torchrun or `rsmtl.dispatch.launch` started.
+    """Train a model: in this process alone, or as a rank of those that torchrun or `rsmtl.dispatch.launcher` started.
 
     `out` receives `config.yaml`, `log.jsonl` and `tensorboard/` (a point for each step and epoch), `pictures/`,
     `state.safetensors` (what is resumed from), `best.safetensors` (weights of the best epoch, at any time a whole file)

@@ -16,7 +16,7 @@ from distributed.security import Security
 
 from rsmtl.dispatch import ClusterExecutor, cluster_at, local_cluster
 from rsmtl.dispatch.executors import workers_of
-from rsmtl.dispatch.launch import _close_store, _open_store
+from rsmtl.dispatch.launcher import _close_store, _open_store
 from rsmtl.errors import InputError
 from tests import fakes
 from tests.dispatch.certificates import Identity, identity, scheduler, worker
