@@ -14,12 +14,12 @@ from typing import Annotated, Any
 import dask
 import typer
 from dask.utils import parse_bytes
-from dask_jobqueue.core import JobQueueCluster
 from distributed.core import Status
 from tornado.ioloop import PeriodicCallback
 
 from cluster.access import FOLDER, access
 from cluster.command import AccessOption, HostOption, OfferOption, PortOption, stand
+from cluster.jobqueue import JobQueueCluster
 from cluster.worker import LOOPBACK, PATIENCE, Offer, Worker
 from rsmtl.errors import InputError, RunError
 

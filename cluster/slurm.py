@@ -8,10 +8,9 @@ import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from dask_jobqueue.slurm import SLURMCluster
-
 from cluster.access import FOLDER
 from cluster.command import run_command
+from cluster.jobqueue import SLURMCluster
 from cluster.queues import Jobs, queue_cluster, queue_command
 
 

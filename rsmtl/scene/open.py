@@ -18,6 +18,7 @@ from rsmtl.scene.raster import open_raster
 from rsmtl.scene.reason import reason
 from rsmtl.scene.scene import Scene, SceneInput
 from rsmtl.scene.search import Search
+from rsmtl.scene.sources import local_path
 from rsmtl.scene.stac import as_stac, item_hrefs, item_scene, read_stac
 from rsmtl.scene.stack import combine
 from rsmtl.scene.zarr import is_zarr, open_zarr
@@ -282,10 +283,17 @@ def _zarr_inputs(href: str, chosen: dict[str, list[str]] | None) -> dict[str, Sc
 
 
 def _datetime(inputs: Mapping[str, SceneInput]) -> dict[str, str]:
-    """When the scene was taken, as far as a file tells; times without a zone are taken for UTC."""
+    """When the scene was taken, or else when its file was last changed; times without a zone are taken for UTC."""
     first = next(iter(inputs.values()))
     try:
         taken = datetime.strptime(first.data.attrs["datetime"], "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC)
     except (KeyError, ValueError):
-        return {}
-    return {"datetime": taken.isoformat().replace("+00:00", "Z")}
+        path = local_path(first.sources[0].href)
+        if is_remote(first.sources[0].href) or not path.exists():
+            return {}
+        return {"updated": _utc(datetime.fromtimestamp(path.stat().st_mtime, tz=UTC))}
+    return {"datetime": _utc(taken)}
+
+
+def _utc(time: datetime) -> str:
+    return time.isoformat().replace("+00:00", "Z")

@@ -151,15 +151,16 @@ def _is_valid(name: str, value: Any) -> bool:
 
 
 def _times(inherited: Mapping[str, Any], run: Run) -> tuple[datetime | None, dict[str, Any]]:
-    """Return the time of the acquisition, or none and its start and end, or else the time of processing."""
+    """Return the time of the acquisition, or none and its start and end; what stands for it says so."""
     when, start, end = (_time(inherited.get(k)) for k in ("datetime", "start_datetime", "end_datetime"))
     if start and end:
         return when, {name: inherited[name] for name in ("start_datetime", "end_datetime")}
     if when:
         return when, {}
-    return _time(run.finished), {
-        "description": "The time of acquisition is not known; this is that of processing."
-    }
+    unknown = "The time of acquisition is not known; this is"
+    if updated := _time(inherited.get("updated")):
+        return updated, {"description": f"{unknown} when the file was last changed."}
+    return _time(run.finished), {"description": f"{unknown} that of processing."}
 
 
 def _time(text: Any) -> datetime | None:

@@ -45,7 +45,10 @@ def test_a_shell_is_answered_without_what_is_heavy(shell: str) -> None:
         [sys.executable, "-c", code], env=os.environ | asked, capture_output=True, text=True, timeout=60
     )
     *found, heavy = done.stdout.splitlines()
-    assert [name for name in shipped_models() if name in " ".join(found)] == list(shipped_models())
+    shipped = shipped_models()
+    assert [name for name in shipped if name in " ".join(found)] == [
+        n for n in shipped if n.startswith("urec")
+    ]
     assert "lmvm" not in "".join(found)
     assert (heavy, done.stderr) == ("heavy:", "")
 

@@ -1,12 +1,14 @@
 """Runs what containers would run, as processes of this machine: their commands and environments, on free ports."""
 
 import os
+import random
 import re
 import shlex
 import socket
 import sys
 import urllib.request
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from subprocess import Popen
 
@@ -100,6 +102,9 @@ def commands_in(page: Path, beginning: str) -> list[list[str]]:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port below those that the kernel hands out: nobody else gets it before it is used."""
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError("all of 100 ports are taken")

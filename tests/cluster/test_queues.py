@@ -15,10 +15,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from dask_jobqueue.core import JobQueueCluster
 from distributed import Client
 
 from cluster import queues
+from cluster.jobqueue import JobQueueCluster
 from cluster.pbs import pbs_cluster
 from cluster.queues import Jobs
 from cluster.slurm import slurm_cluster

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 
@@ -22,9 +24,10 @@ def test_a_raster_is_a_scene_of_one_input(tmp_path):
 
 
 @pytest.mark.parametrize("tag", ["", "2017:08:21 15:08:70"])
-def test_a_file_without_a_readable_date_has_none(tmp_path, tag):
+def test_a_file_without_a_readable_date_says_when_it_was_changed(tmp_path, tag):
     path = write_raster(tmp_path / "a.tif", image(1, 6, 6), tags={"TIFFTAG_DATETIME": tag})
-    assert open_scene(path).properties == {}
+    os.utime(path, (0, 1_700_000_000))
+    assert open_scene(path).properties == {"updated": "2023-11-14T22:13:20Z"}
 
 
 def test_several_files_by_input_name(tmp_path):

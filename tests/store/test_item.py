@@ -136,6 +136,7 @@ def test_every_extension_is_valid_and_used(
         ({"datetime": None}, "2026-01-02T03:05:06Z", True),
         ({"datetime": "yesterday"}, "2026-01-02T03:05:06Z", True),
         ({"datetime": 17}, "2026-01-02T03:05:06Z", True),
+        ({"updated": "2020-02-19"}, "2020-02-19T00:00:00Z", True),
         ({"datetime": "2020-02-19"}, "2020-02-19T00:00:00Z", False),
         (
             {
