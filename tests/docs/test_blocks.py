@@ -14,7 +14,7 @@ from rsmtl.training.config import TrainConfig
 from tests.docs.pages import NEEDS_DATA, ROOT, blocks, pages
 from tests.docs.running import data_folder, run
 
-PAGE_LIMIT_S = 200
+PAGE_LIMIT_S = 400
 RUNS = {"process_catalogue": CatalogueRun, "train_model": TrainingRun}
 
 PAGES = [pytest.param(page, id=str(page.relative_to(ROOT).with_suffix(""))) for page in pages()]

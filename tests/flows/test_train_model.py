@@ -14,7 +14,7 @@ from rsmtl.models import load_model
 from tests.datasets.dubai_fake import write_fake_dubai
 from tests.training.configs import tiny
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture
