@@ -47,7 +47,9 @@ class Site:
                 process.kill()
 
     def words(self, text: str) -> str:
-        """Return a word of a command or an environment as it is to be here."""
+        """Return a word of a command or an environment as it is to be here; files of the checkout are."""
+        if text.startswith(str(CLUSTER)):
+            return text
         return self._theirs.sub(lambda found: self._here[found[0]], text)
 
     def start(self, name: str, command: Sequence[str], env: Mapping[str, str]) -> "Popen[bytes]":

@@ -75,10 +75,10 @@ def test_a_served_item_cannot_have_local_files_read(served: str, tmp_path: Path)
 
 def test_a_served_catalogue_cannot_have_local_items_read(served: str, tmp_path: Path) -> None:
     item = write_item(tmp_path, {"image": asset("a.tif")})
-    for links in ({"items": (f"file://{item}",)}, {"children": (f"file://{item}",)}):
-        write_catalog(tmp_path, **links)
+    for kind in ("items", "children"):
+        write_catalog(tmp_path / kind, **{kind: (f"file://{item}",)})
         with pytest.raises(SceneError, match="may name nothing but URLs"):
-            list(scene_refs(f"{served}/catalog.json"))
+            list(scene_refs(f"{served}/{kind}/catalog.json"))
 
 
 def test_a_served_vrt_cannot_have_local_files_read(served: str, tmp_path: Path) -> None:
