@@ -20,7 +20,8 @@ from tornado.ioloop import PeriodicCallback
 from cluster.access import FOLDER, access
 from cluster.command import AccessOption, HostOption, OfferOption, PortOption, stand
 from cluster.jobqueue import JobQueueCluster
-from cluster.worker import LOOPBACK, PATIENCE, Offer, Worker
+from cluster.worker import LOOPBACK, Offer, Worker
+from rsmtl.dispatch.executors import PATIENCE
 from rsmtl.errors import InputError, RunError
 
 GPU_THREADS = 4

@@ -24,7 +24,8 @@ from distributed.security import Security
 
 from cluster.access import FOLDER, access
 from cluster.command import AccessOption, HostOption, OfferOption, PortOption, run_command, stand
-from cluster.worker import LOOPBACK, PATIENCE, Offer, Worker
+from cluster.worker import LOOPBACK, Offer, Worker
+from rsmtl.dispatch.executors import PATIENCE
 from rsmtl.errors import InputError, RunError
 
 START_S = 60.0

@@ -12,9 +12,6 @@ from rsmtl.errors import InputError
 LOOPBACK = "127.0.0.1:0"
 """Where dashboards and metrics are served: they have no password. Dask's own default is the whole network."""
 
-PATIENCE = "1 day"
-"""For a worker that is away, before Dask gives up its place: whoever started it knows better when it is gone."""
-
 
 class Offer(StrEnum):
     """Work that a worker is kept for, when training and inference share a cluster."""

@@ -50,10 +50,8 @@ def explain(error: ValidationError) -> str:
     for detail in error.errors():
         place = ".".join(str(part) for part in detail["loc"])
         said = detail["msg"].removeprefix("Value error, ")
-        if (
-            not place and detail["type"] == "value_error"
-        ):  # by a check of the whole: it names what it is about
-            found.append(said)
+        if not place and detail["type"] == "value_error":
+            found.append(said)  # a check of the whole names what it is about
             continue
         got = "" if detail["type"] == "missing" else f" (got {str(detail['input'])[:60]!r})"
         found.append(f"{place or 'value'}: {said}{got}")

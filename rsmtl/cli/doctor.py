@@ -63,12 +63,12 @@ def doctor(
     Exit status: 0 nothing has to be mended, 1 something has, 2 input or options are wrong.
     """
     from rsmtl.cli.sources import read_assets, read_sources
+    from rsmtl.cli.workers import refuse_both
     from rsmtl.doctor import Finding, Wanted, examine, sentence
     from rsmtl.engine.classical import model_finder
     from rsmtl.store.place import place
 
-    if workers and scheduler:
-        raise InputError("--workers starts a cluster and --scheduler uses one that stands: give one of them")
+    refuse_both(workers, scheduler)
     if model and not sources:
         raise InputError("what a job of --model needs follows from a scene, but none is given: give a SOURCE")
     report, finder = Report("doctor", as_json), model_finder(model) if model else None

@@ -35,8 +35,7 @@ def workers_of(
     InputError
         If both options are given, no cluster answers, or there are fewer GPUs than workers.
     """
-    if n_workers and scheduler:
-        raise InputError("--workers starts a cluster and --scheduler uses one that stands: give one of them")
+    refuse_both(n_workers, scheduler)
     if not n_workers and not scheduler:
         n_threads = threads_of(1) if device == "cuda" else max(1, CPU_COUNT // torch_threads)
         with threads(n_threads) as pool:
@@ -45,6 +44,12 @@ def workers_of(
     with cluster_at(scheduler) if scheduler else _processes(n_workers or 1, device) as cluster:
         report.notes.print(f"dashboard: {cluster.dashboard}", style="dim", soft_wrap=True)
         yield cluster
+
+
+def refuse_both(n_workers: int | None, scheduler: str | None) -> None:
+    """Raise an `InputError` if both `--workers` and `--scheduler` are given."""
+    if n_workers and scheduler:
+        raise InputError("--workers starts a cluster and --scheduler uses one that stands: give one of them")
 
 
 def _processes(n_workers: int, device: str) -> AbstractContextManager[ClusterExecutor]:

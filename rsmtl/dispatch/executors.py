@@ -10,7 +10,6 @@ import logging
 import signal
 import sys
 import tempfile
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +17,6 @@ from concurrent.futures import CancelledError, Future
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.machinery import ModuleSpec
 from multiprocessing import resource_tracker
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -32,13 +30,14 @@ from distributed.comm import CommClosedError
 from rsmtl.dispatch.connect import connect
 from rsmtl.dispatch.lost import lost_workers_told
 from rsmtl.dispatch.metrics import observe
+from rsmtl.dispatch.script import script_left_alone
 from rsmtl.engine.jobs import Receipt
 from rsmtl.errors import InputError, RsmtlError, RunError
 
 INFERENCE, TRAINING = "inference", "training"
 """Resources that workers may offer, so that the two share a cluster: `dask worker --resources "training=1"`."""
 
-_PATIENCE = "1 day"
+PATIENCE = "1 day"
 """Before a cluster of our own gives up a worker that is away. By itself it looks 15 s after one was lost: where that is
 lost again just then, or takes so long to start, it would end the nanny, and the cluster have a worker less for good."""
 _RESTART_S = 30.0
@@ -316,47 +315,13 @@ def own_cluster(start: Callable[[str], SpecCluster]) -> Iterator[ClusterExecutor
         private = stack.enter_context(
             tempfile.TemporaryDirectory(prefix="rsmtl-workers-", ignore_cleanup_errors=True)
         )
-        stack.enter_context(dask.config.set({"distributed.deploy.lost-worker-timeout": _PATIENCE}))
-        stack.enter_context(_script_left_alone())
+        stack.enter_context(dask.config.set({"distributed.deploy.lost-worker-timeout": PATIENCE}))
+        stack.enter_context(script_left_alone())
         with _interrupts_held_back():
             client = stack.enter_context(Client(stack.enter_context(start(private))))
         stack.enter_context(said_plainly())
         stack.enter_context(lost_workers_told(client))
         yield ClusterExecutor(client)
-
-
-class _NotForWorkers(ModuleSpec):
-    """Names a script `__main__`, of which a process imports nothing, to Dask's threads that start workers."""
-
-    def __init__(self, before: ModuleSpec | None) -> None:
-        self._before = before
-        super().__init__("__main__", None)
-
-    @property  # type: ignore[override]
-    def name(self) -> str | None:
-        """What it is called."""
-        if threading.current_thread().name.startswith("AsyncProcess"):
-            return "__main__"
-        return None if self._before is None else self._before.name
-
-    @name.setter
-    def name(self, _: str) -> None: ...
-
-
-@contextmanager
-def _script_left_alone() -> Iterator[None]:
-    """Keep worker processes, restarted ones too, from running the caller's script anew, as `multiprocessing` wants.
-
-    They need nothing of it: what it defines travels by value. A script without `if __name__ == "__main__"` would start
-    a cluster in each of its workers.
-    """
-    main = sys.modules["__main__"]
-    before = main.__spec__
-    main.__spec__ = _NotForWorkers(before)
-    try:
-        yield
-    finally:
-        main.__spec__ = before
 
 
 @contextmanager
