@@ -4,25 +4,24 @@ python -m cluster.local --workers 4
 python -m cluster.local --workers 2 --device cuda
 """
 
-import logging
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from dask.system import CPU_COUNT
-from distributed import Nanny, Scheduler, SpecCluster
-from distributed.security import Security
+from distributed import SpecCluster
 
 from cluster.access import FOLDER, access
 from cluster.command import AccessOption, OfferOption, PortOption, run_command, stand
-from cluster.worker import LOOPBACK, Offer, Worker
+from cluster.worker import Offer, Worker
 from rsmtl.dispatch import gpus_for, threads_of
 from rsmtl.dispatch.executors import own_cluster
+from rsmtl.dispatch.gpus import processes
 
 
 class Device(StrEnum):
@@ -66,28 +65,11 @@ def machine_cluster(
     """
     gpus: Sequence[str | None] = gpus_for(workers) if device == Device.CUDA else [None] * workers
     worker = Worker(threads_of(workers) if device == Device.CUDA else 1, memory, offers)
-    with access(folder) as security, own_cluster(partial(_processes, gpus, worker, security, port)) as own:
+    with (
+        access(folder) as security,
+        own_cluster(partial(processes, gpus, worker.options, security, port)) as own,
+    ):
         yield own.client.cluster
-
-
-def _processes(
-    gpus: Sequence[str | None], worker: Worker, security: Security, port: int, scratch: str
-) -> SpecCluster:
-    common: dict[str, Any] = {"host": "127.0.0.1", "protocol": "tls://", "security": security}
-    scheduler = {"port": port, "dashboard": True, "dashboard_address": LOOPBACK}
-    nanny = {**worker.options, "local_directory": scratch, "silence_logs": logging.CRITICAL}
-    return SpecCluster(
-        scheduler={"cls": Scheduler, "options": common | scheduler},
-        workers={
-            number: {
-                "cls": Nanny,
-                "options": common | nanny | ({} if gpu is None else {"env": {"CUDA_VISIBLE_DEVICES": gpu}}),
-            }
-            for number, gpu in enumerate(gpus)
-        },
-        security=security,
-        silence_logs=logging.CRITICAL,
-    )
 
 
 def main(

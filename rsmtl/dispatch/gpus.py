@@ -6,7 +6,7 @@ version of Dask alone.
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -68,19 +68,31 @@ def threads_of(n_workers: int, n_cores: int = CPU_COUNT) -> int:
 
 
 def _one_each(gpus: Sequence[str], folder: str) -> SpecCluster:
-    security = Security.temporary()
+    return processes(gpus, {"nthreads": threads_of(len(gpus))}, Security.temporary(), 0, folder)
+
+
+def processes(
+    gpus: Sequence[str | None], nanny: Mapping[str, Any], security: Security, port: int, folder: str
+) -> SpecCluster:
+    """Start a scheduler here on loopback, and a worker process for each of `gpus`; None: it has none of its own.
+
+    Parameters
+    ----------
+    nanny
+        What each worker is given besides.
+    port
+        Of the scheduler; 0: a free one.
+    folder
+        Where workers may spill.
+    """
     common: dict[str, Any] = {"host": "127.0.0.1", "protocol": "tls://", "security": security}
-    scheduler = {"port": 0, "dashboard": True, "dashboard_address": "127.0.0.1:0"}
-    worker = {
-        "nthreads": threads_of(len(gpus)),
-        "local_directory": folder,
-        "silence_logs": logging.CRITICAL,
-    }
+    scheduler = {"port": port, "dashboard": True, "dashboard_address": "127.0.0.1:0"}
+    worker = {**nanny, "local_directory": folder, "silence_logs": logging.CRITICAL}
+    own = [{} if gpu is None else {"env": {"CUDA_VISIBLE_DEVICES": gpu}} for gpu in gpus]
     return SpecCluster(
         scheduler={"cls": Scheduler, "options": common | scheduler},
         workers={
-            number: {"cls": Nanny, "options": common | worker | {"env": {"CUDA_VISIBLE_DEVICES": gpu}}}
-            for number, gpu in enumerate(gpus)
+            number: {"cls": Nanny, "options": common | worker | each} for number, each in enumerate(own)
         },
         security=security,
         silence_logs=logging.CRITICAL,
