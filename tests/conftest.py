@@ -1,8 +1,13 @@
-"""Fixtures every test may use."""
+"""Fixtures every test may use, and the marks by which a part of the suite is chosen.
+
+Nothing here imports PyTorch: a test of a small module must not wait for it.
+"""
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 
 # One torch thread per process, here and in every worker that a test starts: the suite already runs a process per
@@ -13,13 +18,45 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import pytest
 from hypothesis import settings
 
-from tests.torchvision_operators import declare_missing_operators
-
-declare_missing_operators()
+from tests.awkward import noted
 
 # These machines are shared: how long an example takes says nothing.
 settings.register_profile("rsmtl", deadline=None, max_examples=60)
 settings.load_profile("rsmtl")
+
+MARKS = {
+    "awkward": "awkward",
+    "chaos": "chaos",
+    "cluster": "cluster",
+    "docs": "pages",
+    "notebooks": "notebooks",
+}
+"""The mark of all tests of a folder."""
+
+
+class _BeforeTorchvision(MetaPathFinder):
+    """Declares what torchvision needs when it is first imported, and not before: that imports PyTorch."""
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
+        """Find nothing; only look on."""
+        if fullname == "torchvision":
+            from tests.torchvision_operators import declare_missing_operators
+
+            sys.meta_path.remove(self)
+            declare_missing_operators()
+
+
+sys.meta_path.insert(0, _BeforeTorchvision())
+
+
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of whole folders; tests of one file that share what is dear to make run in one process."""
+    here = Path(__file__).parent
+    for item in items:
+        folder = item.path.relative_to(here).parts[0]
+        if folder in MARKS:
+            item.add_marker(MARKS[folder])
 
 
 @pytest.fixture(scope="session")
@@ -35,12 +72,10 @@ def real_data() -> Path:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what became of each awkward input; here, as the process that reports may have collected no test."""
-    from tests.awkward import table
-
     reports = (report for found in terminalreporter.stats.values() for report in found)
-    shown = table.lines([report for report in reports if isinstance(report, pytest.TestReport)])
+    shown = noted.lines([report for report in reports if isinstance(report, pytest.TestReport)])
     if shown:
-        terminalreporter.section(table.TITLE)
+        terminalreporter.section(noted.TITLE)
         terminalreporter.write("\n".join(shown) + "\n")
 
 

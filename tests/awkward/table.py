@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +9,12 @@ from pathlib import Path
 import pystac
 import pytest
 
-from rsmtl.cli.report import printable
+from tests.awkward.noted import TITLE
 from tests.awkward.runner import Ended, Runner
 
 SMALL = ("--window", "128", "--overlap", "16", "--json")
 GROWN_BYTES = 2**30
 """By how much no input may make the process grow."""
-TOTALS = ("product", "sentence", "traceback", "hang", "half")
-TITLE = "the awkward table"
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,7 @@ class Outcome:
     """What a row came to."""
 
     kind: str
-    """One of `TOTALS`."""
+    """One of `noted.TOTALS`."""
     said: str = ""
     ended: Ended = HUNG
 
@@ -123,21 +120,3 @@ def note(request: pytest.FixtureRequest, row: Row, outcome: Outcome, folder: Pat
     request.node.user_properties.append(
         (TITLE, [row.name, outcome.kind, said, ended.seconds, ended.grown_bytes])
     )
-
-
-def lines(reports: Sequence[pytest.TestReport]) -> list[str]:
-    """Return the table of what the tests noted; nothing if none did."""
-    called = [
-        report for report in reports if report.when == "call"
-    ]  # those of set-up and tear-down repeat them
-    rows = sorted(value for report in called for key, value in report.user_properties if key == TITLE)
-    if not rows:
-        return []
-    total = Counter(kind for _, kind, *_ in rows)
-    shown = [f"{printable(name)} → {said or kind}" for name, kind, said, *_ in rows]
-    slowest, largest = max(row[3] for row in rows), max(row[4] for row in rows)
-    return [
-        *shown,
-        ", ".join(f"{kind} {total[kind]}" for kind in TOTALS)
-        + f"; slowest {slowest:.1f} s, memory grew by {largest / 2**20:.0f} MiB at most",
-    ]
