@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: demo test check docs notebooks bench chaos release clean
+.PHONY: demo quick test check docs notebooks bench chaos release clean
 
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -12,8 +12,11 @@ BIN := .venv/bin
 demo: .venv/installed  ## a Prefect flow over a synthetic catalogue: products, a picture, the mean IoU
 	$(BIN)/python -m flows.demo
 
-test: .venv/installed  ## the whole suite, slow tests included
-	$(BIN)/pytest -n auto --dist worksteal --durations 30
+quick: .venv/installed  ## the tests that need no other process: an answer in three minutes
+	$(BIN)/pytest -n auto --dist loadgroup -m "not (cluster or pages or notebooks or chaos or awkward or compile or slow)"
+
+test: .venv/installed  ## the whole suite
+	$(BIN)/pytest -n auto --dist loadgroup
 
 check: .venv/installed  ## style, types, layers
 	$(BIN)/ruff check .

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from importlib.abc import MetaPathFinder
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # One torch thread per process, here and in every worker that a test starts: the suite already runs a process per
 # core, and threads that wait for each other on busy cores cost minutes (measured: 190 s instead of 0.7). Set before
@@ -19,6 +20,11 @@ import pytest
 from hypothesis import settings
 
 from tests.awkward import noted
+from tests.marks import SHARED
+
+if TYPE_CHECKING:
+    from rsmtl.dispatch import ClusterExecutor
+    from rsmtl.engine.executor import Executor
 
 # These machines are shared: how long an example takes says nothing.
 settings.register_profile("rsmtl", deadline=None, max_examples=60)
@@ -49,14 +55,50 @@ class _BeforeTorchvision(MetaPathFinder):
 sys.meta_path.insert(0, _BeforeTorchvision())
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups, and pytest what -m chooses, in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of whole folders; tests of one file that share what is dear to make run in one process."""
+    """Mark the tests of whole folders, and those that share the workers."""
     here = Path(__file__).parent
     for item in items:
         folder = item.path.relative_to(here).parts[0]
         if folder in MARKS:
             item.add_marker(MARKS[folder])
+        if "workers" in getattr(item, "fixturenames", ()):
+            for mark in SHARED:
+                item.add_marker(mark)
+
+
+@pytest.fixture(scope="session")
+def _two_workers() -> "Iterator[ClusterExecutor]":
+    from distributed.client import _del_global_client
+
+    from rsmtl.dispatch import local_cluster
+
+    with local_cluster(2) as executor:
+        _del_global_client(executor.client)  # or what other tests compute would run there
+        yield executor
+
+
+@pytest.fixture
+def workers(_two_workers: "ClusterExecutor") -> "Iterator[ClusterExecutor]":
+    """Two worker processes, and their client as Dask's own; shared by all tests that kill none and configure none."""
+    with _two_workers.client.as_current():
+        yield _two_workers
+
+
+@pytest.fixture(params=["serial", "threads", pytest.param("workers", marks=SHARED)])
+def executor(request: pytest.FixtureRequest) -> "Iterator[Executor]":
+    """Each of those that run jobs, one after another."""
+    from rsmtl.dispatch import threads
+    from rsmtl.engine.executor import SerialExecutor
+
+    if request.param == "workers":
+        yield request.getfixturevalue("workers")
+    elif request.param == "threads":
+        with threads(3) as three:
+            yield three
+    else:
+        yield SerialExecutor()
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The awkward table as it is printed at the end; imported by every run of pytest, so nothing heavy is imported before there are rows."""
+"""The awkward table as it is printed at the end. Every run of pytest imports this: it must not take long."""
 
 from collections import Counter
 from collections.abc import Sequence

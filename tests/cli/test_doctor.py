@@ -56,7 +56,7 @@ def test_asked_wrongly(call: Call, words: tuple[object, ...], said: str) -> None
     assert said in ended.err
 
 
-@pytest.mark.slow  # starts two worker processes that import PyTorch
+@pytest.mark.cluster
 def test_a_cluster_of_its_own(call: Call, scene: Path, tmp_path: Path) -> None:
     ended = call("doctor", scene, "--out", tmp_path / "products", "--workers", 2, "--json")
     findings = ended.json["findings"]

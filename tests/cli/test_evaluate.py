@@ -1,25 +1,32 @@
 """`rsmtl evaluate`: what products are worth, and what cannot be measured."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from affine import Affine
 
+from rsmtl.cli import main
 from tests import fakes
 from tests.cli.conftest import SMALL, Call
 from tests.scene.rasters import image, write_raster
 
 
-@pytest.fixture
-def products(call: Call, tmp_path: Path, model: Path) -> Path:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Path:
     """Two products, of scenes `one` and `two`."""
-    for name in ("one", "two"):
-        scene = write_raster(tmp_path / f"{name}.tif", image(3, 150, 170))
-        ended = call("predict", scene, "--model", model, "--out", tmp_path / "out", *SMALL)
-        assert ended.status == 0
-    return tmp_path / "out"
+    folder = tmp_path_factory.mktemp("products")
+    scenes = [str(write_raster(folder / f"{name}.tif", image(3, 150, 170))) for name in ("one", "two")]
+    assert main(["predict", *scenes, "--model", str(model), "--out", str(folder / "out"), *SMALL]) == 0
+    return folder / "out"
+
+
+@pytest.fixture
+def products(made: Path, tmp_path: Path) -> Path:
+    """Copies of them: measuring leaves its figures in a product."""
+    return shutil.copytree(made, tmp_path / "out")
 
 
 @pytest.fixture
@@ -43,6 +50,7 @@ def test_a_product_against_its_own_classes(call: Call, products: Path, truths: P
     assert call("verify", products / "one").status == 0
 
 
+@pytest.mark.cluster
 def test_a_folder_of_products_with_a_folder_of_truths(call: Call, products: Path, truths: Path) -> None:
     ended = call("evaluate", products, "--truth", truths, "--workers", 2, "--json")
     assert ended.status == 0

@@ -3,14 +3,14 @@
 import json
 from pathlib import Path
 
-from tests.cli.conftest import SMALL, Call, assert_refused, spawn
+from tests.cli.conftest import SMALL, Call, assert_refused
 from tests.scene.rasters import image, write_raster
 
 
 def test_a_run_its_log_and_its_page(call: Call, scene: Path, model: Path, tmp_path: Path) -> None:
     two_bands = write_raster(tmp_path / "two.tif", image(2, 64, 64))
     out, log = tmp_path / "out", tmp_path / "log.jsonl"
-    ended = spawn(
+    ended = call(
         "predict", scene, two_bands, "--model", model, "--out", out, *SMALL, "--chunk", 2, "--log", log
     )
     assert ended.status == 2

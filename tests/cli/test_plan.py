@@ -66,6 +66,7 @@ def test_a_scene_that_the_model_cannot_take(call: Call, model: Path, tmp_path: P
     assert_refused(call("plan", two_bands, "--model", model), tmp_path, "takes 3 bands")
 
 
+@pytest.mark.cluster
 def test_the_memory_of_the_workers_that_would_run(call: Call, scene: Path, model: Path) -> None:
     alone, shared = (
         call("plan", scene, "--model", model, *SMALL, "--workers", n, "--json").json["scenes"][0][
@@ -101,6 +102,7 @@ def test_of_many_scenes_those_after_the_first_have_a_line(
     assert ["ugly" in ended.err, "has the same id as" in ended.err, ended.status] == [True, True, 2]
 
 
+@pytest.mark.cluster
 def test_worker_processes_plan_the_same(call: Call, model: Path, tmp_path: Path) -> None:
     write_raster(tmp_path / "a.tif", image(3, 64, 64))
     for k in range(3):

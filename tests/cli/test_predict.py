@@ -14,16 +14,16 @@ from pathlib import Path
 import pytest
 import rasterio
 
-from tests.cli.conftest import SMALL, Call, assert_refused, spawn
+from tests.cli.conftest import SMALL, Call, assert_refused
 from tests.scene.rasters import asset, image, write_catalog, write_item, write_raster
 
 FILE_BYTES = 20_000
 """Stands for a full disk: no file may grow larger. The ledger's small files fit, a chunk's sums do not."""
 
 
-def test_a_product_for_every_scene(scene: Path, model: Path, tmp_path: Path) -> None:
+def test_a_product_for_every_scene(call: Call, scene: Path, model: Path, tmp_path: Path) -> None:
     other = write_raster(tmp_path / "other.tif", image(3, 64, 64))
-    ended = spawn("predict", scene, other, "--model", model, "--out", tmp_path / "out", *SMALL, "--json")
+    ended = call("predict", scene, other, "--model", model, "--out", tmp_path / "out", *SMALL, "--json")
     assert ended.status == 0
     assert [found["scene"] for found in ended.json["scenes"]] == ["scene", "other"]
     assert [found["windows_run"] for found in ended.json["scenes"]] == [12, 1]
@@ -130,19 +130,29 @@ def test_what_a_catalogue_says_cannot_command_the_terminal(call: Call, model: Pa
 # What a user can get wrong.
 
 
-def test_a_disk_that_is_full(scene: Path, model: Path, tmp_path: Path) -> None:
+@contextmanager
+def small_files() -> Iterator[None]:
+    """Let this process write no large file."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_disk_that_is_full(call: Call, scene: Path, model: Path, tmp_path: Path) -> None:
     words = ("predict", scene, "--model", model, "--out", tmp_path / "out", *SMALL)
-    ended = spawn(
-        *words, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES, FILE_BYTES))
-    )
+    with small_files():
+        ended = call(*words)
     assert_refused(ended, tmp_path / "out", "cannot write", status=1)
     assert "File too large; make room" in ended.err
-    assert spawn(*words, "--resume").status == 0
+    assert call(*words, "--resume").status == 0
 
 
-def test_a_folder_that_cannot_be_written(scene: Path, model: Path, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written(call: Call, scene: Path, model: Path, tmp_path: Path) -> None:
     (tmp_path / "a-file").touch()
-    ended = spawn("predict", scene, "--model", model, "--out", tmp_path / "a-file", *SMALL)
+    ended = call("predict", scene, "--model", model, "--out", tmp_path / "a-file", *SMALL)
     assert_refused(ended, tmp_path, "Not a directory", status=1)
 
 
@@ -156,17 +166,19 @@ def damaged(path: Path) -> Path:
     return path
 
 
-def test_a_file_that_is_damaged(model: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_damaged(call: Call, model: Path, tmp_path: Path) -> None:
     scene = damaged(tmp_path / "scene.tif")
-    ended = spawn("predict", scene, "--model", model, "--out", tmp_path / "out", *SMALL)
+    ended = call("predict", scene, "--model", model, "--out", tmp_path / "out", *SMALL)
     assert_refused(ended, tmp_path / "out", "cannot be read at rows", status=1)
 
 
-@pytest.mark.slow
-def test_an_error_of_a_worker_process_arrives_as_its_sentence(model: Path, tmp_path: Path) -> None:
+@pytest.mark.cluster
+def test_an_error_of_a_worker_process_arrives_as_its_sentence(
+    call: Call, model: Path, tmp_path: Path
+) -> None:
     scene = damaged(tmp_path / "scene.tif")
     good = write_raster(tmp_path / "good.tif", image(3, 100, 100))
-    ended = spawn("predict", scene, good, "--model", model, "--out", tmp_path / "out", *SMALL, "--workers", 2)
+    ended = call("predict", scene, good, "--model", model, "--out", tmp_path / "out", *SMALL, "--workers", 2)
     assert ended.status == 1
     dashboard, failure = ended.err.splitlines()
     assert dashboard.startswith("dashboard: http://127.0.0.1:")
@@ -301,24 +313,25 @@ def terminal(*words: object) -> Iterator[Terminal]:
 
 
 @pytest.mark.slow
+@pytest.mark.cluster
 @pytest.mark.parametrize("workers", [(), ("--workers", 2)])
 def test_ctrl_c_says_what_stands_and_resume_goes_on(
-    model: Path, tmp_path: Path, workers: tuple[object, ...]
+    call: Call, model: Path, tmp_path: Path, workers: tuple[object, ...]
 ) -> None:
-    large = write_raster(tmp_path / "large.tif", image(3, 1500, 1500))
+    large = write_raster(tmp_path / "large.tif", image(3, 784, 784))
     words = ("predict", large, "--model", model, "--out", tmp_path / "out", "--chunk", 4, *SMALL)
     with terminal(*words, *workers) as shown:
-        shown.read_until(r"[1-9]\d*/64 chunks")
+        shown.read_until(r"[1-9]\d*/16 chunks")
         os.killpg(shown.process.pid, signal.SIGINT)  # a terminal sends it to all processes alike
         shown.read_all()
         assert shown.process.wait(60) == 130
     assert "Traceback" not in shown.shown
     standing = re.search(
-        r"interrupted: (\d+) of 64 chunks of scene 'large' stand; give the same", shown.shown
+        r"interrupted: (\d+) of 16 chunks of scene 'large' stand; give the same", shown.shown
     )
     assert standing is not None
     assert not (tmp_path / "out/large/item.json").exists()
-    found = spawn(*words, "--resume", "--json").json["scenes"][0]
-    assert found["n_windows"] == 31 * 31
-    assert found["windows_run"] <= 31 * 31 - 12 * int(standing[1])  # no chunk owns fewer windows
-    assert found["px"] < 1500 * 1500
+    found = call(*words, "--resume", "--json").json["scenes"][0]
+    assert found["n_windows"] == 16 * 16
+    assert found["windows_run"] <= 16 * (16 - int(standing[1]))  # each chunk owns 4 × 4
+    assert found["px"] < 784 * 784

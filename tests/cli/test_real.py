@@ -11,6 +11,7 @@ from tests.cli.conftest import Call, assert_refused
 pytestmark = pytest.mark.real
 
 
+@pytest.mark.slow
 def test_sentinel_2(call: Call, tmp_path: Path, real_data: Path) -> None:
     item = real_data / "stac/s2_29RKH/item.json"
     words = ("--assets", "red,green,blue", "--model", "urec-landscape", "--out", tmp_path, "--json")

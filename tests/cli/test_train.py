@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rsmtl.models import load_model
-from tests.cli.conftest import Call, assert_refused, spawn
+from tests.cli.conftest import Call, assert_refused
 
 LANDSCAPE = "data: {name: landscape, n_train: 1, n_validation: 1, n_test: 1, size_px: 64}"
 TINY = """
@@ -70,21 +70,22 @@ def test_cuda_that_is_not_there(call: Call, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_on_workers_of_this_machine(tmp_path: Path) -> None:
+@pytest.mark.cluster
+def test_on_workers_of_this_machine(call: Call, tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(TINY)
-    ended = spawn(
-        "train", tmp_path / "tiny.yaml", "--out", tmp_path / "run", "--workers", 2, "--json", cwd=tmp_path
-    )
+    ended = call("train", tmp_path / "tiny.yaml", "--out", tmp_path / "run", "--workers", 2, "--json")
     assert ended.status == 0, ended.err
     assert load_model(ended.json["checkpoint"]).spec.system == "urec"
     assert "epoch   1" in ended.err
 
 
 @pytest.mark.slow
-def test_on_workers_wrong_data_are_one_sentence(tmp_path: Path) -> None:
+@pytest.mark.cluster
+def test_on_workers_wrong_data_are_one_sentence(call: Call, tmp_path: Path) -> None:
     """Only ranks look at the data, and what they say reaches the user as it is; nothing is tried again."""
     (tmp_path / "dubai.yaml").write_text(TINY.replace(LANDSCAPE, "data: {name: dubai}"))
-    ended = spawn("train", tmp_path / "dubai.yaml", "--out", tmp_path / "run", "--workers", 2, cwd=tmp_path)
+    words = ("--data", tmp_path, "--workers", 2)  # whatever RSMTL_DATA points to
+    ended = call("train", tmp_path / "dubai.yaml", "--out", tmp_path / "run", *words)
     assert "there are no images in" in ended.err
     assert "Traceback" not in ended.err
     assert ended.status == 2

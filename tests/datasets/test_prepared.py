@@ -19,7 +19,7 @@ from rsmtl.datasets import (
     open_splits,
 )
 from rsmtl.datasets.prepared import INNER_PX, open_prepared
-from rsmtl.dispatch import local_cluster, threads
+from rsmtl.dispatch import ClusterExecutor, threads
 from rsmtl.errors import InputError
 from rsmtl.prepare import prepare
 from tests.datasets.dstl_fake import write_fake_dstl
@@ -55,15 +55,14 @@ def test_patches_are_those_of_the_files(tmp_path: Path, which: str) -> None:
     same_patches(direct, stored, Sampling(patch_px=32, patches_per_epoch=12))
 
 
-def test_on_threads_and_processes_it_is_the_same(tmp_path: Path) -> None:
+def test_on_threads_and_processes_it_is_the_same(workers: ClusterExecutor, tmp_path: Path) -> None:
     write_fake_dubai(tmp_path / "raw")
     reported: list[tuple[int, int]] = []
     with threads(2) as executor:
         prepare(
             DubaiData(), tmp_path / "raw", tmp_path / "a.zarr", executor, report=lambda *n: reported.append(n)
         )
-    with local_cluster(2) as executor:
-        prepare(DubaiData(), tmp_path / "raw", tmp_path / "b.zarr", executor)
+    prepare(DubaiData(), tmp_path / "raw", tmp_path / "b.zarr", workers)
     assert reported == [(i, 8) for i in range(1, 9)]
     first, second = (
         {p.relative_to(store): p.read_bytes() for p in store.rglob("*") if p.is_file()}

@@ -38,6 +38,7 @@ def test_threads_run_in_this_process() -> None:
             executor.submit(_refuse).result()
 
 
+@pytest.mark.cluster
 @pytest.mark.parametrize("words", [["script.py"], ["-m", "script"]])
 def test_a_script_without_a_guard_starts_workers(tmp_path: Path, words: list[str]) -> None:
     script = tmp_path / "script.py"
@@ -51,6 +52,7 @@ def test_a_script_without_a_guard_starts_workers(tmp_path: Path, words: list[str
     assert found.stdout.split() == ["once", "3"]
 
 
+@pytest.mark.cluster
 def test_a_script_may_start_processes_of_its_own_meanwhile(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(
         "from concurrent.futures import ProcessPoolExecutor\nfrom multiprocessing import get_context\n"
@@ -72,6 +74,7 @@ def test_a_cluster_without_workers_is_refused() -> None:
         ClusterExecutor(client)
 
 
+@pytest.mark.cluster
 def test_workers_that_join_later_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rsmtl.dispatch.executors._COUNT_S", 0.0)
     with local_cluster(1) as executor:
@@ -81,6 +84,7 @@ def test_workers_that_join_later_count(monkeypatch: pytest.MonkeyPatch) -> None:
         assert executor.n_slots == 2
 
 
+@pytest.mark.cluster
 def test_a_local_cluster_runs_in_processes_of_its_own_and_ends_them() -> None:
     with local_cluster(2) as executor:
         assert executor.n_slots == 2
@@ -94,6 +98,7 @@ def test_a_local_cluster_runs_in_processes_of_its_own_and_ends_them() -> None:
         os.kill(pid, 0)
 
 
+@pytest.mark.cluster
 def test_what_is_shared_is_on_all_workers_before_jobs_come() -> None:
     # or Dask would drop, every 2 s, what no job waits for yet
     off = {"distributed.scheduler.active-memory-manager.start": False}
@@ -102,6 +107,7 @@ def test_what_is_shared_is_on_all_workers_before_jobs_come() -> None:
         assert len(executor.client.who_has(shared)[shared.key]) == 2
 
 
+@pytest.mark.cluster
 def test_a_cluster_that_stands_is_used_and_left_standing() -> None:
     with LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=":0") as cluster:
         with cluster_at(cluster.scheduler_address) as executor:
@@ -143,11 +149,12 @@ def _fail_deep_down() -> None:
         raise RunError("the file is damaged: give another") from error
 
 
-def test_an_error_arrives_though_its_cause_cannot_travel() -> None:
-    with local_cluster(1) as executor, pytest.raises(RunError, match=r"^the file is damaged: give another$"):
-        executor.submit(_fail_deep_down).result()
+def test_an_error_arrives_though_its_cause_cannot_travel(workers: ClusterExecutor) -> None:
+    with pytest.raises(RunError, match=r"^the file is damaged: give another$"):
+        workers.submit(_fail_deep_down).result()
 
 
+@pytest.mark.cluster
 def test_ctrl_c_does_not_reach_the_workers() -> None:
     with local_cluster(1) as executor:
         pid = executor.submit(_pid, None).result()
@@ -155,6 +162,7 @@ def test_ctrl_c_does_not_reach_the_workers() -> None:
         assert executor.submit(_pid, None).result() == pid
 
 
+@pytest.mark.cluster
 def test_ctrl_c_still_reaches_the_caller() -> None:
     with local_cluster(1), pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)

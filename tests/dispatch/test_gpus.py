@@ -21,6 +21,7 @@ def _meet(n: int) -> bool:
     return bool(meeting.wait() >= 0)
 
 
+@pytest.mark.cluster
 def test_each_worker_sees_its_own_gpu_also_after_it_was_killed() -> None:
     with gpu_cluster(["3", "GPU-5a1c"]) as executor:
         assert executor.n_slots == 2 * threads_of(2)
@@ -37,6 +38,7 @@ def test_each_worker_sees_its_own_gpu_also_after_it_was_killed() -> None:
         assert not {pid for pid, _ in seen.values()} & {pid for pid, _ in again.values()}
 
 
+@pytest.mark.cluster
 def test_jobs_of_a_worker_run_side_by_side() -> None:
     with gpu_cluster(["0"]) as executor:
         jobs = [executor.submit(_meet, executor.n_slots) for _ in range(executor.n_slots)]
@@ -78,6 +80,7 @@ def _uses_cuda(_: int) -> tuple[int, float]:
     return torch.cuda.device_count(), float(torch.ones(3, device="cuda").sum())
 
 
+@pytest.mark.cluster
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 def test_a_worker_computes_on_its_gpu() -> None:

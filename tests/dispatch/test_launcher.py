@@ -23,7 +23,7 @@ from rsmtl.training import TrainConfig
 from rsmtl.training.folder import LOG_NAME, MODEL_NAME, RANKS_NAME, STATE_NAME
 from tests.training.configs import tiny
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.timeout(280)]
 
 DASK_WORKER = (sys.executable, "-m", "distributed.cli.dask_worker", "--no-dashboard")
 

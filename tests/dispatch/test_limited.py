@@ -51,12 +51,14 @@ def cluster() -> Iterator[ClusterExecutor]:
         yield executor
 
 
+@pytest.mark.cluster
 def test_what_a_job_gives_or_raises_passes(cluster: ClusterExecutor) -> None:
     assert limited(cluster, "adding", LIMIT_S, _add, 1, 2) == 3
     with pytest.raises(SceneError, match="give another"):
         limited(cluster, "refusing", LIMIT_S, _refuse)
 
 
+@pytest.mark.cluster
 @pytest.mark.parametrize("hang", [_hang, _hang_with_the_lock])
 def test_the_worker_of_a_job_that_hangs_is_restarted(cluster: ClusterExecutor, hang: object) -> None:
     with pytest.raises(
@@ -66,18 +68,21 @@ def test_the_worker_of_a_job_that_hangs_is_restarted(cluster: ClusterExecutor, h
     assert cluster.submit(_add, 1, 2).result(60) == 3
 
 
+@pytest.mark.cluster
 def test_a_job_that_crashes_its_worker_is_a_sentence(cluster: ClusterExecutor) -> None:
     with pytest.raises(RunError, match=r"^opening 'x' ended its worker several times over, by a crash"):
         limited(cluster, "opening 'x'", 60, _crash)
     assert cluster.submit(_add, 1, 2).result(60) == 3
 
 
+@pytest.mark.cluster
 def test_time_spent_waiting_does_not_count(cluster: ClusterExecutor) -> None:
     before = cluster.submit(time.sleep, 3 * LIMIT_S)
     assert limited(cluster, "adding", LIMIT_S, _add, 1, 2) == 3
     before.result()
 
 
+@pytest.mark.cluster
 @pytest.mark.slow
 def test_a_job_that_eats_all_memory_is_a_sentence() -> None:
     with (
@@ -144,6 +149,7 @@ def test_a_job_of_this_thread_has_no_limit() -> None:
     assert limited(SerialExecutor(), "adding", 0.0, _add, 1, 2) == 3
 
 
+@pytest.mark.cluster
 def test_our_own_cluster_does_not_give_up_a_worker_that_is_slow_to_start() -> None:
     impatient = {
         "distributed.deploy.lost-worker-timeout": "10ms",

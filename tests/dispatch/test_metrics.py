@@ -23,6 +23,8 @@ from rsmtl.store.ledger import Ledger
 from rsmtl.store.provenance import read_run
 from tests import fakes
 
+pytestmark = pytest.mark.cluster
+
 
 def scraped(cluster: ClusterExecutor) -> Counter[tuple[str, ...]]:
     """Our samples by name and values of labels, summed over all workers."""

@@ -22,6 +22,8 @@ from tests import fakes
 from tests.dispatch.certificates import Identity, identity, scheduler, worker
 from tests.scene.rasters import image, write_raster
 
+pytestmark = pytest.mark.cluster
+
 QUICK_S = 10.0
 """Dask's own client tries for 10 s, or for ever; this is far less than that even on a busy machine."""
 

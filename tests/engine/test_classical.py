@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from rsmtl.config import Settings
-from rsmtl.dispatch import local_cluster, threads
+from rsmtl.dispatch import ClusterExecutor, threads
 from rsmtl.engine import classical as under_test
 from rsmtl.engine.classical import METHODS, RADIUS_PX, pansharpener
 from rsmtl.engine.executor import SerialExecutor
@@ -88,11 +88,13 @@ def test_ms_that_is_pan_comes_back() -> None:
 
 
 @pytest.mark.parametrize("method", sorted(METHODS))
-def test_the_bits_depend_neither_on_the_layout_nor_on_who_runs_the_jobs(method: str, tmp_path: Path) -> None:
+def test_the_bits_depend_neither_on_the_layout_nor_on_who_runs_the_jobs(
+    method: str, workers: ClusterExecutor, tmp_path: Path
+) -> None:
     made_of, layout = scene(ratio=2), Settings(window=48, overlap=16)
     found = []
-    with threads(3) as three, local_cluster(2) as two:
-        for k, executor in enumerate((SerialExecutor(), three, two)):
+    with threads(3) as three:
+        for k, executor in enumerate((SerialExecutor(), three, workers)):
             model = pansharpener(method, made_of, layout, executor=executor)
             for chunk in (1, 3):
                 chosen = layout.model_copy(update={"chunk": chunk})

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rsmtl.config import Settings
-from rsmtl.dispatch import local_cluster, threads
+from rsmtl.dispatch import ClusterExecutor, threads
 from rsmtl.engine.classical import METHODS, pansharpener
 from rsmtl.engine.evaluate import evaluate
-from rsmtl.engine.executor import SerialExecutor
+from rsmtl.engine.executor import Executor, SerialExecutor
 from rsmtl.engine.product import write
 from rsmtl.engine.stored import stored_array
 from rsmtl.errors import InputError
@@ -65,15 +65,10 @@ def labels(folder: Path) -> NDArray[np.uint8]:
     return found
 
 
-def executors():
-    return {"serial": lambda: None, "threads": lambda: threads(3), "processes": lambda: local_cluster(2)}
-
-
-@pytest.mark.parametrize("who", executors())
-def test_classes_are_counted_as_in_one_piece(who: str, folder: Path, tmp_path: Path) -> None:
+def test_classes_are_counted_as_in_one_piece(executor: Executor, folder: Path, tmp_path: Path) -> None:
     truth = labels(folder)
     path = fakes.write_tiff(tmp_path / "truth.tif", truth)
-    found = _evaluated(who, folder, path, without=("c5",))
+    found = evaluate(folder, path, without=("c5",), executor=executor)
     predicted = stored_array(folder, "segmentation").values
     known = (truth != 255) & (predicted != 255)
     expected = confusion_matrix(truth[known], predicted[known], 6)
@@ -83,19 +78,13 @@ def test_classes_are_counted_as_in_one_piece(who: str, folder: Path, tmp_path: P
     assert result["mean_iou_without"] == pytest.approx(np.nanmean(scores(expected).iou[:5]))
 
 
-def _evaluated(who: str, folder: Path, truth: Path, without: tuple[str, ...] = ()):
-    if who == "serial":
-        return evaluate(folder, truth, without=without)
-    with executors()[who]() as executor:
-        return evaluate(folder, truth, without=without, executor=executor)
-
-
-@pytest.mark.parametrize("who", executors())
-def test_continuous_values_are_measured_as_in_one_piece(who: str, folder: Path, tmp_path: Path) -> None:
+def test_continuous_values_are_measured_as_in_one_piece(
+    executor: Executor, folder: Path, tmp_path: Path
+) -> None:
     with rasterio.open(folder.parents[1] / "scene.tif") as file:
         image = file.read()
     truth = fakes.write_tiff(tmp_path / "truth.tif", image, nodata=0)
-    result = _evaluated(who, folder, truth).results["reconstruction"]
+    result = evaluate(folder, truth, executor=executor).results["reconstruction"]
     estimate = stored_array(folder, "reconstruction").values
     valid = (image != 0).all(axis=0) & (estimate != 0).all(axis=0)
     assert 0.3 < valid.mean() < 0.9
@@ -313,7 +302,7 @@ def test_pan_smaller_than_a_pixel_of_ms_is_a_sentence(tmp_path: Path) -> None:
         evaluate(folder)
 
 
-def test_a_pansharpened_head_is_measured_without_truth(tmp_path: Path) -> None:
+def test_a_pansharpened_head_is_measured_without_truth(workers: ClusterExecutor, tmp_path: Path) -> None:
     folder = pansharpened(tmp_path)
     with rasterio.open(tmp_path / "pan.tif") as pan_file, rasterio.open(tmp_path / "ms.tif") as ms_file:
         pan, ms = pan_file.read().astype(np.float64), ms_file.read().astype(np.float64)
@@ -321,8 +310,8 @@ def test_a_pansharpened_head_is_measured_without_truth(tmp_path: Path) -> None:
     metric = NoReference(4)
     own = slice(0, 80), slice(0, 88)
     expected = metric.result(metric.sums(FusedPart(pan, ms, fused, np.ones((80, 88), bool), own)))
-    with threads(2) as two, local_cluster(2) as processes:
-        for executor in (SerialExecutor(), two, processes):
+    with threads(2) as two:
+        for executor in (SerialExecutor(), two, workers):
             assert evaluate(folder, executor=executor).results["hrms"] == pytest.approx(expected, rel=1e-9)
     assert 0.5 < expected["qnr"] < 1
 

@@ -1,13 +1,12 @@
 """`predict`: right for every size, lazy to the window, the same bits for every layout and scheduler."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
-from distributed import Client, LocalCluster
 from hypothesis import assume, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -20,22 +19,23 @@ from rsmtl.models.model import Model
 from rsmtl.scene.open import open_scene
 from rsmtl.scene.scene import Scene, Storage
 from tests import fakes
+from tests.marks import SHARED
 
 SIZES = [(1, 1), (31, 97), (96, 96), (97, 96), (611, 733), (200, 733), (600, 700)]
 SMALL = Settings(window=96, overlap=32)
 
 
-@pytest.fixture(scope="module")
-def processes() -> Iterator[str]:
-    """A Dask cluster of two worker processes; gives the name that `compute(scheduler=…)` takes."""
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster):
-        yield "distributed"
+@pytest.fixture(params=["synchronous", "threads", pytest.param("distributed", marks=SHARED)])
+def scheduler(request: pytest.FixtureRequest) -> str:
+    """What `compute(scheduler=…)` takes; a cluster has two worker processes."""
+    if request.param == "distributed":
+        request.getfixturevalue("workers")
+    return str(request.param)
 
 
-@pytest.mark.parametrize("scheduler", ["synchronous", "threads", "distributed"])
 @pytest.mark.parametrize("chunk", [1, 2, 3, 5])
 @pytest.mark.parametrize("size", SIZES)
-def test_identity_gives_back_every_integer(size, chunk: int, scheduler: str, processes: str) -> None:
+def test_identity_gives_back_every_integer(size, chunk: int, scheduler: str) -> None:
     values = np.random.default_rng(0).integers(1, 65536, (2, *size)).astype(np.float32)
     scene = fakes.make_scene(values, Storage("uint16", nodata=0))
     lazy = predict(scene, fakes.identity(2, high=65535), SMALL.model_copy(update={"chunk": chunk}))
@@ -83,7 +83,8 @@ def ragged(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     return open_scene(fakes.ragged_tiff(tmp_path_factory.mktemp("ragged") / "ragged.tif", 520, 610))
 
 
-def test_the_bits_do_not_depend_on_chunks_or_scheduler(ragged: Scene, processes: str) -> None:
+@pytest.mark.usefixtures("workers")
+def test_the_bits_do_not_depend_on_chunks_or_scheduler(ragged: Scene) -> None:
     model = fakes.random_urec(high=2047)
     layouts = [(c, s) for c in (1, 2, 3, 5) for s in ("synchronous", "threads", "distributed")]
     found = {}
@@ -177,10 +178,7 @@ def test_a_slice_runs_only_the_windows_that_touch_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("chunk", [1, 3])
-@pytest.mark.parametrize("scheduler", ["synchronous", "threads", "distributed"])
-def test_windows_with_a_valid_pixel_run_once_and_no_other(
-    tmp_path: Path, chunk, scheduler, processes
-) -> None:
+def test_windows_with_a_valid_pixel_run_once_and_no_other(tmp_path: Path, chunk, scheduler) -> None:
     height, width = 400, 500
     values, invalid = fakes.numbered(height, width), fakes.ragged_nodata(height, width)
     lattice = Lattice(height, width, 96, 32)

@@ -79,7 +79,11 @@ def executors() -> dict[str, Callable[[], object]]:
     }
 
 
-@pytest.mark.parametrize("name", executors())
+def marked(name: str) -> object:
+    return pytest.param(name, marks=pytest.mark.cluster) if "process" in name else name
+
+
+@pytest.mark.parametrize("name", map(marked, executors()))
 def test_the_bits_do_not_depend_on_who_runs_the_jobs(name, scene, model, undisturbed, tmp_path: Path) -> None:
     with executors()[name]() as executor:
         for chunk in (1, 2, 3, 5):
@@ -198,6 +202,7 @@ def cluster_of_two() -> Iterator[tuple[ClusterExecutor, Client]]:
         yield ClusterExecutor(client), client
 
 
+@pytest.mark.cluster
 def test_a_worker_killed_in_mid_scene_costs_nothing_but_its_jobs(
     scene, model, undisturbed, tmp_path: Path
 ) -> None:
@@ -300,7 +305,7 @@ def test_a_late_job_of_an_interrupted_run_leaves_the_next_run_alone(scene, model
 @pytest.mark.parametrize(
     ("workers", "where"),
     [
-        (lambda: local_cluster(1), "on a worker, which was restarted"),
+        pytest.param(lambda: local_cluster(1), "on a worker, which was restarted", marks=pytest.mark.cluster),
         (lambda: threads(1), "in a thread, which"),
     ],
 )

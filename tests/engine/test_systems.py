@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from rsmtl.config import Settings
-from rsmtl.dispatch import local_cluster, threads
+from rsmtl.dispatch import ClusterExecutor, threads
 from rsmtl.engine.executor import Executor, SerialExecutor
 from rsmtl.engine.lazy import predict
 from rsmtl.engine.plan import plan
@@ -77,14 +76,10 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
-@pytest.fixture(scope="module")
-def executors() -> Iterator[dict[str, Executor]]:
-    with ExitStack() as stack:
-        yield {
-            "serial": SerialExecutor(),
-            "threads": stack.enter_context(threads(3)),
-            "processes": stack.enter_context(local_cluster(2)),
-        }
+@pytest.fixture
+def executors(workers: ClusterExecutor) -> Iterator[dict[str, Executor]]:
+    with threads(3) as three:
+        yield {"serial": SerialExecutor(), "threads": three, "processes": workers}
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from rsmtl.config import Settings
-from rsmtl.dispatch import local_cluster, threads
+from rsmtl.dispatch import ClusterExecutor, threads
 from rsmtl.engine.lazy import predict
 from rsmtl.engine.product import write
 from rsmtl.engine.verify import verify
@@ -48,11 +48,13 @@ def test_a_program_gives_the_bits_of_its_module(path: Path) -> None:
         np.testing.assert_array_equal(ours[head], theirs[head])
 
 
-def test_it_runs_in_threads_and_processes_and_verifies(path: Path, tmp_path: Path) -> None:
+def test_it_runs_in_threads_and_processes_and_verifies(
+    path: Path, workers: ClusterExecutor, tmp_path: Path
+) -> None:
     scene = open_scene(fakes.ragged_tiff(tmp_path / "scene.tif", 200, 230))
     found = []
-    with threads(2) as two, local_cluster(2) as processes:
-        for k, executor in enumerate((None, two, processes)):
+    with threads(2) as two:
+        for k, executor in enumerate((None, two, workers)):
             product = write(scene, load_model(path), tmp_path / str(k), SETTINGS, executor=executor)
             (group,) = open_product(product.folder).values()
             found.append({name: array.values.tobytes() for name, array in group.data_vars.items()})
