@@ -1,4 +1,4 @@
-"""Calls the real command line under limits of time and memory, and says how each call ended."""
+"""Calls the product under limits of time and memory, and says how each call ended."""
 
 import json
 import select
@@ -37,7 +37,7 @@ class Runner:
         self._process: subprocess.Popen[str] | None = None
 
     def call(self, *words: object) -> Ended:
-        """Call the command line."""
+        """Call the command line, or what `served.DIRECT` names."""
         process = self._running()
         assert process.stdin is not None
         assert process.stdout is not None

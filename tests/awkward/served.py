@@ -1,4 +1,4 @@
-"""The command line as a process that answers call after call, within bounded memory; started by `runner`.
+"""A process that answers call after call, within bounded memory; started by `runner`. `direct` or the command line.
 
 A call costs milliseconds then, not the seconds that its imports take, and one that never ends or takes the process
 with it is the caller's to notice.
@@ -14,6 +14,9 @@ import traceback
 from pathlib import Path
 
 from rsmtl.cli import main
+from tests.awkward import direct
+
+DIRECT = {"direct make": direct.make, "direct check": direct.check}
 
 DATA_BYTES = 4 * 2**30
 """Of private memory, before the system refuses more: what asks for it fails here, and not the machine."""
@@ -29,7 +32,7 @@ def serve() -> None:
 
 
 def answer(words: list[str]) -> dict[str, object]:
-    """Call the command line; also what libraries in C write to the two streams is caught."""
+    """Call it; also what libraries in C write to the two streams is caught."""
     status, start = None, time.perf_counter()
     before = _memory_bytes("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak of memory begins anew
@@ -37,7 +40,8 @@ def answer(words: list[str]) -> dict[str, object]:
         os.dup2(out.fileno(), 1)
         os.dup2(err.fileno(), 2)
         try:
-            status = main(words)
+            called = DIRECT.get(words[0])
+            status = called(*words[1:]) if called else main(words)
         except BaseException:
             traceback.print_exc()
         sys.stdout.flush()

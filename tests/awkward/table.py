@@ -59,13 +59,18 @@ class Outcome:
     ended: Ended = HUNG
 
 
-def outcome_of(row: Row, folder: Path, runner: Runner, models: dict[int, Path]) -> Outcome:
-    """Run a row in an empty folder: `predict`, and `verify` of what it leaves."""
+def outcome_of(
+    row: Row, folder: Path, runner: Runner, models: dict[int, Path], command_line: bool = False
+) -> Outcome:
+    """Run a row in an empty folder: make its product, and verify what that leaves."""
     (folder / "in").mkdir()
-    made = row.make(folder / "in")
-    words = made if isinstance(made, (list, tuple)) else [made]
-    ended = runner.call("predict", *words, "--model", models[row.bands], "--out", folder / "out", *SMALL)
-    return judge(ended, folder / "out", runner)
+    made, model, out = row.make(folder / "in"), models[row.bands], folder / "out"
+    source, *options = made if isinstance(made, (list, tuple)) else [made]
+    if command_line:
+        ended = runner.call("predict", source, *options, "--model", model, "--out", out, *SMALL)
+    else:
+        ended = runner.call("direct make", model, out, source, *options[1:])
+    return judge(ended, out, runner)
 
 
 def judge(ended: Ended, out: Path, runner: Runner) -> Outcome:
@@ -100,7 +105,7 @@ def _incomplete(items: Sequence[Path], runner: Runner) -> str:
     except Exception as error:  # whatever is wrong with it
         return f"the item is not valid: {error}"
     missing = [a["href"] for a in found["assets"].values() if not (items[0].parent / a["href"]).exists()]
-    verified = runner.call("verify", items[0].parent, "--chunks", "1", "--json")
+    verified = runner.call("direct check", items[0].parent)
     return f"without {missing}" if missing else (verified.err if verified.status else "")
 
 

@@ -1,4 +1,4 @@
-"""Whatever is fed in, the command line answers with a product or with one sentence, in bounded time and memory."""
+"""Whatever is fed in, the answer is a product or one sentence, in bounded time and memory."""
 
 from pathlib import Path
 
@@ -11,12 +11,22 @@ from tests.awkward.table import Row, check, note, outcome_of
 ROWS = [*rasters.rows, *stores.rows, *items.rows]
 
 
+THROUGH_THE_COMMAND_LINE = ROWS[::12]
+
+
 def _check(
     row: Row, folder: Path, runner: Runner, models: dict[int, Path], request: pytest.FixtureRequest
 ) -> None:
     outcome = outcome_of(row, folder, runner, models)
     note(request, row, outcome, folder)
     check(row, outcome)
+
+
+@pytest.mark.parametrize("row", THROUGH_THE_COMMAND_LINE, ids=str)
+def test_the_command_line_answers_alike(
+    row: Row, tmp_path: Path, runner: Runner, models: dict[int, Path]
+) -> None:
+    check(row, outcome_of(row, tmp_path, runner, models, command_line=True))
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
