@@ -63,11 +63,12 @@ def machine_cluster(
     InputError
         If the folder is there already.
     """
-    gpus: Sequence[str | None] = gpus_for(workers) if device == Device.CUDA else [None] * workers
-    worker = Worker(threads_of(workers) if device == Device.CUDA else 1, memory, offers)
+    on_gpus = device == Device.CUDA
+    gpus: Sequence[str | None] = gpus_for(workers) if on_gpus else [None] * workers
+    worker = Worker(threads_of(workers) if on_gpus else 1, memory, offers)
     with (
         access(folder) as security,
-        own_cluster(partial(processes, gpus, worker.options, security, port)) as own,
+        own_cluster(partial(processes, gpus, worker.options, security, port), on_gpus=on_gpus) as own,
     ):
         yield own.client.cluster
 

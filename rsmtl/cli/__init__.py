@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rsmtl import __version__
+from rsmtl import __version__, fork_server
 from rsmtl.cli import page
 from rsmtl.cli.demo import demo
 from rsmtl.cli.doctor import doctor
@@ -74,12 +74,21 @@ def _interruptible(command: Callable[..., int]) -> Callable[..., int]:
 
     @functools.wraps(command)
     def run(**given: Any) -> int:  # typer passes every parameter of the signature by name
+        _prepare_workers(**given)
         try:
             return command(**given)
         except KeyboardInterrupt:
             raise Interrupted("interrupted") from None
 
     return run
+
+
+def _prepare_workers(
+    workers: int | None = None, scheduler: str | None = None, device: str = "cpu", **_: Any
+) -> None:
+    """Have the server that forks workers import what they need while this process does the same."""
+    if workers and not scheduler and device != "cuda" and fork_server.chosen():
+        fork_server.start()
 
 
 for panel, group in GROUPS.items():

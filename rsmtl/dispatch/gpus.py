@@ -13,10 +13,11 @@ from typing import Any
 
 import torch
 from dask.system import CPU_COUNT
-from distributed import Nanny, Scheduler, SpecCluster
+from distributed import Scheduler, SpecCluster
 from distributed.security import Security
 
 from rsmtl.dispatch.executors import ClusterExecutor, own_cluster
+from rsmtl.dispatch.forked import OwnNanny
 from rsmtl.engine.device import LANES
 from rsmtl.errors import PlanError
 
@@ -35,7 +36,7 @@ def gpu_cluster(gpus: Sequence[str]) -> Iterator[ClusterExecutor]:
     gpus
         As CUDA_VISIBLE_DEVICES names them.
     """
-    with own_cluster(partial(_one_each, gpus)) as executor:
+    with own_cluster(partial(_one_each, gpus), on_gpus=True) as executor:
         yield executor
 
 
@@ -92,7 +93,7 @@ def processes(
     return SpecCluster(
         scheduler={"cls": Scheduler, "options": common | scheduler},
         workers={
-            number: {"cls": Nanny, "options": common | worker | each} for number, each in enumerate(own)
+            number: {"cls": OwnNanny, "options": common | worker | each} for number, each in enumerate(own)
         },
         security=security,
         silence_logs=logging.CRITICAL,
