@@ -5,6 +5,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from rsmtl.cli.quiet import quiet
 from rsmtl.cli.report import one_line
 from rsmtl.cli.sources import read_assets, read_sources
 from rsmtl.config import Settings
@@ -19,6 +20,7 @@ SETTINGS = Settings(window=128, overlap=16)
 _loaded = cache(load_model)
 
 
+@quiet()
 def make(model: str, out: str, source: str, *assets: str) -> int:
     """Make the products of a source; says what is wrong as the command line does."""
     name = ""
@@ -34,6 +36,7 @@ def make(model: str, out: str, source: str, *assets: str) -> int:
     return 0
 
 
+@quiet()
 def check(folder: str) -> int:
     """Verify a product and one of its chunks."""
     try:
