@@ -55,6 +55,10 @@ class _BeforeTorchvision(MetaPathFinder):
 sys.meta_path.insert(0, _BeforeTorchvision())
 
 
+SHARED_BY = {"prefect_server", "runner", "site", "store"}
+"""Fixtures that take long to make: the tests of a folder that use one run in one process of pytest-xdist."""
+
+
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups, and pytest what -m chooses, in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of whole folders, and those that share the workers."""
@@ -63,9 +67,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folder = item.path.relative_to(here).parts[0]
         if folder in MARKS:
             item.add_marker(MARKS[folder])
-        if "workers" in getattr(item, "fixturenames", ()):
-            for mark in SHARED:
-                item.add_marker(mark)
+        used = set(getattr(item, "fixturenames", ()))
+        for mark in SHARED if "workers" in used else ():
+            item.add_marker(mark)
+        for name in SHARED_BY & used if "workers" not in used else ():
+            item.add_marker(pytest.mark.xdist_group(f"{folder}/{name}"))
+        if "prefect_server" in used:
+            item.add_marker("cluster")
 
 
 @pytest.fixture(scope="session")

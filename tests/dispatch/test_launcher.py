@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 
 from rsmtl.dispatch import ClusterExecutor, Launch, launch
 from rsmtl.dispatch.executors import workers_of
+from rsmtl.dispatch.forked import forked_workers
 from rsmtl.errors import InputError, RunError
 from rsmtl.training import TrainConfig
 from rsmtl.training.folder import LOG_NAME, MODEL_NAME, RANKS_NAME, STATE_NAME
@@ -34,6 +35,7 @@ EVERY_STEP = 0.0
 @contextmanager
 def cluster_of(n_workers: int, **options: Any) -> Iterator[tuple[LocalCluster, Client]]:
     with (
+        forked_workers(),
         LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=None, **options) as cluster,
         Client(cluster) as client,
     ):

@@ -17,6 +17,7 @@ from distributed import Client, LocalCluster
 
 from rsmtl.config import Settings
 from rsmtl.dispatch import ClusterExecutor, local_cluster, threads
+from rsmtl.dispatch.forked import forked_workers
 from rsmtl.engine.drain import Progress, drain
 from rsmtl.engine.executor import SerialExecutor
 from rsmtl.engine.jobs import finish_job
@@ -196,6 +197,7 @@ def test_resuming_another_run_is_refused_with_the_reason(change, said, scene, mo
 @contextmanager
 def cluster_of_two() -> Iterator[tuple[ClusterExecutor, Client]]:
     with (
+        forked_workers(),
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
         Client(cluster) as client,
     ):

@@ -32,7 +32,7 @@ from tests.flows.prefect_site import PrefectSite, until
 SETTINGS = Settings(window=64, overlap=16, chunk=1)
 N_SCENES = 12
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

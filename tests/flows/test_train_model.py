@@ -9,12 +9,13 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 from flows.train_model import Registered, TrainingRun, train_model
+from rsmtl.dispatch.forked import forked_workers
 from rsmtl.errors import InputError, RunError
 from rsmtl.models import load_model
 from tests.datasets.dubai_fake import write_fake_dubai
 from tests.training.configs import tiny
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.timeout(600)]
 
 
 @pytest.fixture
@@ -74,7 +75,10 @@ def test_wrong_data_fail_with_their_sentence(run: TrainingRun, tmp_path: Path) -
 
 def test_a_training_that_always_fails_says_why(run: TrainingRun, tmp_path: Path) -> None:
     tiny(tmp_path / "config.yaml", data={"name": "dubai"}, optimizer={"lr": 1e30})
-    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+    with (
+        forked_workers(),
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
+    ):
         failing = run.model_copy(
             update={
                 "workers": None,

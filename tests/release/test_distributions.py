@@ -62,7 +62,8 @@ def test_wheel_runs_the_demo_away_from_the_sources(distributions: tuple[Path, Pa
         return subprocess.run([sys.executable, *words], check=True, **options).stdout
 
     assert run("-c", "import rsmtl; print(rsmtl.__file__)").startswith(str(home))
-    run("-m", "rsmtl", "demo", "--out", "demo")
+    small = "from rsmtl import cli, demo; demo.SIZE_PX = 300; raise SystemExit(cli.main(['demo', '--out', 'demo']))"
+    assert "mean IoU" in run("-c", small)
     assert len(list((tmp_path / "demo" / "products").glob("*/item.json"))) > 0
     assert run("-m", "rsmtl", "--version").split() == ["rsmtl", rsmtl.__version__]
 

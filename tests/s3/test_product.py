@@ -1,8 +1,6 @@
 """Catalogues from an object store, products into it: the same bytes as on a disk, whoever dies."""
 
-import hashlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -27,8 +25,8 @@ from rsmtl.scene.open import open_scene
 from rsmtl.store import claim
 from rsmtl.store.ledger import Ledger
 from rsmtl.store.place import place
-from tests import fakes
-from tests.s3.conftest import SECRET, files, s3_server, upload
+from tests import fakes, forked
+from tests.s3.conftest import NOBODY, SECRET, files, s3_server, upload
 
 SETTINGS = Settings(window=128, overlap=32, chunk=2)
 OPTIONS = ("--window", "128", "--overlap", "32", "--chunk", "2")
@@ -68,6 +66,7 @@ def lasting(found: dict[str, bytes]) -> dict[str, bytes]:
     return {k: v for k, v in found.items() if k.startswith("product.zarr/") or k.endswith((".tif", ".png"))}
 
 
+@pytest.mark.cluster
 def test_catalogue_in_products_out(catalogue, model_path, on_disk, bucket: str, capsys) -> None:
     upload(catalogue, f"{bucket}/in")
     out = f"{bucket}/out"
@@ -134,56 +133,31 @@ def test_a_damaged_shard_is_found_and_mended(catalogue, model_path, on_disk, buc
     assert verify(place(f"{out}/ragged")).torn == ()
 
 
-def test_a_busy_store_is_asked_again(catalogue, model_path, on_disk) -> None:
+@pytest.mark.cluster
+def test_a_busy_store_is_asked_again(catalogue, model_path, on_disk, tmp_path: Path) -> None:
     with s3_server("--failing", "7") as environment:
-        env = {**os.environ, **environment}
-        make = "import s3fs; s3fs.S3FileSystem().mkdir('busy')"
-        subprocess.run([sys.executable, "-c", make], env=env, check=True)
-        words = [
-            "predict",
-            str(catalogue / "ragged.json"),
-            "--model",
-            str(model_path),
-            "--out",
-            "s3://busy/out",
-        ]
-        done = subprocess.run(
-            [sys.executable, "-m", "rsmtl", *words, *OPTIONS],
-            env=env,
-            capture_output=True,
-            text=True,
-            timeout=240,
-        )
+        told = {"key": NOBODY["AWS_ACCESS_KEY_ID"], "secret": SECRET, "use_listings_cache": False}
+        system = s3fs.S3FileSystem(endpoint_url=environment["AWS_ENDPOINT_URL"], **told)
+        system.mkdir("busy")
+        words = ["predict", catalogue / "ragged.json", "--model", model_path, "--out", "s3://busy/out"]
+        done = forked.call(tmp_path, "rsmtl", *words, *OPTIONS, env=environment)
         assert done.returncode == 0, done.stderr
-        listed = "import sys; from tests.s3.conftest import files; from tests.s3.test_product import lasting, sums\n"
-        listed += "print(sums(lasting(files('s3://busy/out/ragged'))))"
-        root = Path(__file__).parents[2]
-        found = subprocess.run(
-            [sys.executable, "-c", listed], env=env, cwd=root, capture_output=True, text=True, check=True
-        )
-        assert found.stdout.strip() == str(sums(on_disk))
+        root = "busy/out/ragged/"
+        found = {name.removeprefix(root): system.cat_file(name) for name in system.find(root)}
+        assert lasting(found) == on_disk
 
 
-def sums(found: dict[str, bytes]) -> dict[str, int]:
-    """A number for each file that tells it from others."""
-    return {name: hash_of(found[name]) for name in sorted(found)}
-
-
-def hash_of(content: bytes) -> int:
-    return int.from_bytes(hashlib.sha256(content).digest()[:8])
-
-
-def test_a_store_that_is_gone_is_a_sentence(catalogue, model_path) -> None:
+@pytest.fixture(scope="module")
+def gone() -> dict[str, str]:
+    """The environment of a store that has ended."""
     with s3_server() as environment:
-        env = {**os.environ, **environment, "AWS_MAX_ATTEMPTS": "1"}
-    words = ["predict", str(catalogue / "ragged.json"), "--model", str(model_path), "--out", "s3://gone/out"]
-    done = subprocess.run(
-        [sys.executable, "-m", "rsmtl", *words, *OPTIONS],
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+        return {**environment, "AWS_MAX_ATTEMPTS": "1"}
+
+
+@pytest.mark.cluster
+def test_a_store_that_is_gone_is_a_sentence(catalogue, model_path, gone, tmp_path: Path) -> None:
+    words = ["predict", catalogue / "ragged.json", "--model", model_path, "--out", "s3://gone/out"]
+    done = forked.call(tmp_path, "rsmtl", *words, *OPTIONS, env=gone)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "cannot read s3://gone/out/collection.json" in done.stderr
@@ -237,12 +211,10 @@ def test_an_object_put_in_the_place_of_another_is_read_anew(bucket: str, tmp_pat
     assert len(set(versions)) == 3
 
 
+@pytest.mark.cluster
 @pytest.mark.parametrize("command", ["verify", "report", "evaluate"])
-def test_a_store_that_is_gone_is_a_sentence_of_every_command(command: str) -> None:
-    with s3_server() as environment:
-        env = {**os.environ, **environment, "AWS_MAX_ATTEMPTS": "1"}
-    words = [sys.executable, "-m", "rsmtl", command, "s3://gone/out"]
-    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=240)
+def test_a_store_that_is_gone_is_a_sentence_of_every_command(command: str, gone, tmp_path: Path) -> None:
+    done = forked.call(tmp_path, "rsmtl", command, "s3://gone/out", env=gone)
     assert done.returncode == 1
     assert done.stderr.startswith("cannot read s3://gone/out (")
     assert len(done.stderr.splitlines()) == 1

@@ -12,6 +12,7 @@ from torch import nn
 
 from rsmtl.training.batchnorm import synchronised
 from rsmtl.training.folder import LOG_NAME
+from tests import forked
 from tests.training.configs import tiny
 
 PAIR = {"name": "landscape", "n_train": 2, "n_validation": 1, "n_test": 1, "size_px": 256, "pair": True}
@@ -40,22 +41,31 @@ def torchrun(n_ranks: int, *words: object) -> str:
     return done.stdout
 
 
+def ranks(folder: Path, n_ranks: int, *words: object) -> str:
+    """Run a module on ranks without an agent; return the standard output of the first."""
+    ended = forked.ranks(folder, n_ranks, *words)
+    for one in ended:
+        assert one.returncode == 0, one.stderr[-3000:]
+    return ended[0].stdout
+
+
 def curve(out: Path) -> list[float]:
     found = [json.loads(line) for line in (out / LOG_NAME).read_text().splitlines()]
     return [sum(line["loss"].values()) for line in found if line["kind"] == "step"]
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 @pytest.mark.parametrize("system", ["panseg", "urec", "dsrl", "srseg"])
-def test_gradients_are_those_of_the_whole_batch(system: str) -> None:
+def test_gradients_are_those_of_the_whole_batch(system: str, tmp_path: Path) -> None:
     """Three ranks share a batch of seven, unevenly, in float64, so that nothing but rounding may differ."""
-    found = json.loads(torchrun(3, "tests.training.gradients", system))
+    found = json.loads(ranks(tmp_path, 3, "tests.training.gradients", system))
     assert found["loss"] == pytest.approx(found["whole_loss"], rel=1e-6)  # losses are float32
     assert found["n_compared"] > 20
     assert found["worst"] < 1e-5
 
 
 @pytest.mark.slow
+@pytest.mark.cluster
 @pytest.mark.parametrize(
     ("system", "lr", "tolerance"),
     [("pannet", 1e-3, 1e-5), ("fusenet", 3e-5, 1e-4)],
@@ -67,13 +77,14 @@ def test_fifty_steps_of_one_rank_and_of_four(
     """A learning rate at which rounding does not grow: Adam makes whole steps of gradients that are mere rounding."""
     tiny(tmp_path / "c.yaml", system=system, model={}, optimizer={"lr": lr}, **FIFTY_STEPS)
     for n_ranks, name in ((1, "one"), (4, "four")):
-        torchrun(n_ranks, "rsmtl", "train", tmp_path / "c.yaml", "--out", tmp_path / name)
+        ranks(tmp_path / "said", n_ranks, "rsmtl", "train", tmp_path / "c.yaml", "--out", tmp_path / name)
     one, four = curve(tmp_path / "one"), curve(tmp_path / "four")
     assert len(one) == len(four) == 50
     assert max(abs(a / b - 1) for a, b in zip(one, four, strict=True)) < tolerance
 
 
 @pytest.mark.slow
+@pytest.mark.cluster
 def test_two_ranks_interrupted_and_resumed_are_uninterrupted(tmp_path: Path) -> None:
     """Each rank gets the agent's signal; what is left to do gives the same bytes."""
     tiny(tmp_path / "c.yaml", epochs=2)
@@ -99,37 +110,32 @@ def test_two_ranks_interrupted_and_resumed_are_uninterrupted(tmp_path: Path) -> 
     ).read_bytes()
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_micro_batches_are_the_same_for_any_number_of_ranks(tmp_path: Path) -> None:
     """Batch normalisation sees a micro-batch at a time, and micro-batches count all ranks."""
     tiny(tmp_path / "c.yaml", epochs=1, batch=8, micro_batch=4, optimizer={"lr": 1e-6})
     for n_ranks in (1, 2):
-        torchrun(n_ranks, "rsmtl", "train", tmp_path / "c.yaml", "--out", tmp_path / str(n_ranks))
-    for one, two in zip(curve(tmp_path / "1"), curve(tmp_path / "2"), strict=True):
-        assert one == pytest.approx(two, rel=1e-4)
-
-
-@pytest.mark.slow
-def test_more_ranks_than_patches(tmp_path: Path) -> None:
-    tiny(tmp_path / "c.yaml", batch=2)
-    done = subprocess.run(
-        [
-            *TORCHRUN,
-            "--nproc-per-node=3",
-            "-m",
+        ranks(
+            tmp_path / "said",
+            n_ranks,
             "rsmtl",
             "train",
             tmp_path / "c.yaml",
             "--out",
-            tmp_path / "run",
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode != 0
-    assert "a batch of 2 patches cannot be shared by 3 ranks: use fewer, or a larger batch" in done.stderr
+            tmp_path / str(n_ranks),
+        )
+    for one, two in zip(curve(tmp_path / "1"), curve(tmp_path / "2"), strict=True):
+        assert one == pytest.approx(two, rel=1e-4)
+
+
+@pytest.mark.cluster
+def test_more_ranks_than_patches(tmp_path: Path) -> None:
+    tiny(tmp_path / "c.yaml", batch=2)
+    for done in forked.ranks(
+        tmp_path / "said", 3, "rsmtl", "train", tmp_path / "c.yaml", "--out", tmp_path / "run"
+    ):
+        assert done.returncode != 0
+        assert "a batch of 2 patches cannot be shared by 3 ranks: use fewer, or a larger batch" in done.stderr
 
 
 @pytest.mark.parametrize("training", [True, False])
