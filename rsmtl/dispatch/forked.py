@@ -18,6 +18,7 @@ _METHOD = "distributed.worker.multiprocessing-method"
 class OwnNanny(Nanny):  # type: ignore[misc]
     """Starts and restarts a worker with the environment that this process has at the time, however it is started."""
 
+    env: dict[str, str]
     _given: dict[str, str] | None = None
 
     async def instantiate(self) -> Status:
