@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from rsmtl import fork_server
 from rsmtl.config import Settings
 from rsmtl.dispatch import local_cluster, threads
 from rsmtl.engine.executor import Executor, SerialExecutor
@@ -79,12 +80,15 @@ def digests(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def executors() -> Iterator[dict[str, Executor]]:
-    with ExitStack() as stack:
-        yield {
+    with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+        made: dict[str, Executor] = {
             "serial": SerialExecutor(),
             "threads": stack.enter_context(threads(3)),
-            "processes": stack.enter_context(local_cluster(2)),
+            "forked processes": stack.enter_context(local_cluster(2)),
         }
+        patch.setenv(fork_server.METHOD, "spawn")
+        made["spawned process"] = stack.enter_context(local_cluster(1))
+        yield made
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -95,7 +99,7 @@ def test_the_bits_depend_neither_on_the_layout_nor_on_who_runs_the_jobs(
     scene = scene_for(model)
     found = {}
     for who, executor in executors.items():
-        for chunk in (1, 2, 3):
+        for chunk in (1, 2, 3) if who != "spawned process" else (2,):
             product = write(
                 scene,
                 model,
