@@ -5,7 +5,6 @@ imports `rsmtl.preloaded` and then forks whenever it is asked to. It runs one th
 """
 
 import logging
-import multiprocessing
 import os
 import signal
 import sys
@@ -19,7 +18,8 @@ from rsmtl.logs import tell
 
 METHOD = "DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD"
 """Environment variable by which Dask is told how to start worker processes: `spawn` turns the fork server off."""
-END_WITH_PARENT = "RSMTL_FORK_SERVER_ENDS_WITH_PARENT"
+PARENT = "RSMTL_FORK_SERVER_PARENT"
+"""Environment variable of the server: the process that it ends with."""
 PRELOAD = "rsmtl.preloaded"
 
 _FOR_WORKERS = {
@@ -79,8 +79,8 @@ def start() -> bool:
 
 def _hindrance() -> str | None:
     """Say why workers cannot be forked from a server of ours; None: they can."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return "this system has none"
+    if sys.platform != "linux":
+        return "copies end with their server on Linux alone"
     if _started_with is None:
         # Private; there is no other way to find a server that somebody else started, with imports of their own.
         there = getattr(forkserver, "_forkserver", None)
@@ -105,7 +105,7 @@ def _environment() -> dict[str, str]:
     }
     # To the kernel the parent is the thread that starts a process; only the main thread lasts as long as this process.
     if threading.current_thread() is threading.main_thread():
-        environment[END_WITH_PARENT] = "1"
+        environment[PARENT] = str(os.getpid())
     return environment
 
 

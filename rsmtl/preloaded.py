@@ -6,11 +6,13 @@ Imports only: a thread, a library that is initialised or a tensor that is comput
 import gc
 import os
 
-from rsmtl.fork_server import END_WITH_PARENT
+from rsmtl.fork_server import PARENT
 from rsmtl.lifeline import end_with_parent
 
-if os.environ.pop(END_WITH_PARENT, None):  # before what takes seconds
+if parent := os.environ.pop(PARENT, None):  # before what takes seconds
     end_with_parent()
+    if os.getppid() != int(parent):
+        os._exit(1)
 
 import rsmtl.dispatch.executors
 import rsmtl.engine.drain

@@ -90,6 +90,7 @@ def _two_workers() -> "Iterator[ClusterExecutor]":
 @pytest.fixture
 def workers(_two_workers: "ClusterExecutor") -> "Iterator[ClusterExecutor]":
     """Two worker processes, and their client as Dask's own; shared by all tests that kill none and configure none."""
+    _two_workers.client.wait_for_workers(2, timeout=60)  # some test may have ended the server that forks them
     with _two_workers.client.as_current():
         yield _two_workers
 

@@ -7,13 +7,13 @@ must not wait for it.
 import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
 
-from rsmtl import __version__, fork_server
+from rsmtl import __version__
 from rsmtl.cli import page
 from rsmtl.cli.demo import demo
 from rsmtl.cli.doctor import doctor
@@ -74,7 +74,7 @@ def _interruptible(command: Callable[..., int]) -> Callable[..., int]:
 
     @functools.wraps(command)
     def run(**given: Any) -> int:  # typer passes every parameter of the signature by name
-        _prepare_workers(**given)
+        _prepare_workers(given)
         try:
             return command(**given)
         except KeyboardInterrupt:
@@ -83,12 +83,13 @@ def _interruptible(command: Callable[..., int]) -> Callable[..., int]:
     return run
 
 
-def _prepare_workers(
-    workers: int | None = None, scheduler: str | None = None, device: str = "cpu", **_: Any
-) -> None:
+def _prepare_workers(given: Mapping[str, Any]) -> None:
     """Have the server that forks workers import what they need while this process does the same."""
-    if workers and not scheduler and device != "cuda" and fork_server.chosen():
-        fork_server.start()
+    if given.get("workers") and not given.get("scheduler") and given.get("device") != "cuda":
+        from rsmtl import fork_server
+
+        if fork_server.chosen():
+            fork_server.start()
 
 
 for panel, group in GROUPS.items():

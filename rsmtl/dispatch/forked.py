@@ -18,6 +18,7 @@ _METHOD = "distributed.worker.multiprocessing-method"
 class OwnNanny(Nanny):  # type: ignore[misc]
     """Starts and restarts a worker with the environment that this process has at the time, however it is started."""
 
+    env: dict[str, str]
     _given: dict[str, str] | None = None
 
     async def instantiate(self) -> Status:
@@ -37,14 +38,14 @@ def forked_workers() -> Iterator[None]:
 
     The setting is Dask's own: what a user's files or environment say of it goes first.
     """
-    chosen = dask.config.get(_METHOD, None, config=dask.config.collect())
-    if chosen is None and not fork_server.start():
-        chosen = "spawn"
+    method = dask.config.get(_METHOD, "forkserver", config=dask.config.collect())
+    if method == "forkserver" and not fork_server.start():
+        method = "spawn"
     # When Dask first uses a fork server, it imports a dozen optional packages here to have them preloaded, unless this
     # private flag is set. If a later version does not know it, starting takes longer; our server, which runs already,
     # stays as it is.
     distributed.utils._forkserver_preload_set = True
-    with dask.config.set({_METHOD: chosen or "forkserver"}):
+    with dask.config.set({_METHOD: method}):
         yield
 
 

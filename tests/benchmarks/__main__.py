@@ -29,6 +29,7 @@ PARTS = {
     "i": "scheduler",
     "j": "flow",
     "k": "training",
+    "l": "start",
 }
 """Modules of this folder by letter; each has `rows(options)`."""
 

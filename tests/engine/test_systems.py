@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from rsmtl import fork_server
 from rsmtl.config import Settings
-from rsmtl.dispatch import ClusterExecutor, threads
+from rsmtl.dispatch import ClusterExecutor, local_cluster, threads
 from rsmtl.engine.executor import Executor, SerialExecutor
 from rsmtl.engine.lazy import predict
 from rsmtl.engine.plan import plan
@@ -76,10 +77,23 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
+@pytest.fixture(scope="module")
+def spawned() -> Iterator[ClusterExecutor]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(fork_server.METHOD, "spawn")
+        with local_cluster(1) as executor:
+            yield executor
+
+
 @pytest.fixture
-def executors(workers: ClusterExecutor) -> Iterator[dict[str, Executor]]:
+def executors(workers: ClusterExecutor, spawned: ClusterExecutor) -> Iterator[dict[str, Executor]]:
     with threads(3) as three:
-        yield {"serial": SerialExecutor(), "threads": three, "processes": workers}
+        yield {
+            "serial": SerialExecutor(),
+            "threads": three,
+            "forked processes": workers,
+            "spawned process": spawned,
+        }
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -90,7 +104,7 @@ def test_the_bits_depend_neither_on_the_layout_nor_on_who_runs_the_jobs(
     scene = scene_for(model)
     found = {}
     for who, executor in executors.items():
-        for chunk in (1, 2, 3):
+        for chunk in (1, 2, 3) if who != "spawned process" else (2,):
             product = write(
                 scene,
                 model,
