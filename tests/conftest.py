@@ -34,7 +34,6 @@ MARKS = {
     "awkward": "awkward",
     "chaos": "chaos",
     "cluster": "cluster",
-    "docs": "pages",
     "notebooks": "notebooks",
 }
 """The mark of all tests of a folder."""

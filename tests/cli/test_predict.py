@@ -193,19 +193,6 @@ def test_not_a_raster(call: Call, model: Path, tmp_path: Path) -> None:
     assert_refused(ended, tmp_path / "out", "cannot be opened as a raster")
 
 
-def test_no_crs(call: Call, model: Path, tmp_path: Path) -> None:
-    path = write_raster(tmp_path / "scene.tif", image(3, 64, 64), crs=None)
-    ended = call("predict", path, "--model", model, "--out", tmp_path / "out")
-    assert_refused(ended, tmp_path / "out", "has no coordinate reference system: assign the right one")
-
-
-def test_a_rotated_grid(call: Call, model: Path, tmp_path: Path) -> None:
-    turned = rasterio.Affine(10, 3, 500_000, 3, -10, 5_000_000)
-    path = write_raster(tmp_path / "scene.tif", image(3, 64, 64), transform=turned)
-    ended = call("predict", path, "--model", model, "--out", tmp_path / "out")
-    assert_refused(ended, tmp_path / "out", "lies on a rotated or sheared grid: resample it north up")
-
-
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

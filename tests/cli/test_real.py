@@ -47,16 +47,3 @@ def test_single_rasters(call: Call, model: Path, tmp_path: Path, real_data: Path
 def test_an_image_without_a_place_on_earth(call: Call, model: Path, tmp_path: Path, real_data: Path) -> None:
     ended = call("predict", real_data / "dubai/tile1/image_part_001.jpg", "--model", model, "--out", tmp_path)
     assert_refused(ended, tmp_path, "has no coordinate reference system")
-
-
-def test_awkward_files_are_taken_or_refused_in_a_line(
-    call: Call, model: Path, tmp_path: Path, real_data: Path
-) -> None:
-    sources = sorted((real_data / "awkward").rglob("*.tif"))
-    ended = call("predict", *sources, "--model", model, "--out", tmp_path, "--json")
-    failed = [found["scene"] for found in ended.json["scenes"] if found["result"] == "failed"]
-    assert [line.split(": ")[0] for line in ended.err.splitlines()[: len(failed)]] == failed
-    assert "Traceback" not in ended.err
-    assert sorted(item.parent.name for item in tmp_path.glob("*/item.json")) == sorted(
-        found["scene"] for found in ended.json["scenes"] if found["result"] == "written"
-    )

@@ -20,6 +20,7 @@ RUNS = {"process_catalogue": CatalogueRun, "train_model": TrainingRun}
 PAGES = [pytest.param(page, id=str(page.relative_to(ROOT).with_suffix(""))) for page in pages()]
 
 
+@pytest.mark.pages
 @pytest.mark.timeout(PAGE_LIMIT_S + 60)
 @pytest.mark.parametrize("page", PAGES)
 def test_blocks_run(page: Path, tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from tests.docs.pages import blocks, commands
 from tests.docs.running import run
 from tests.docs.test_blocks import check_yaml
 
+pytestmark = pytest.mark.pages
+
 PAGE = """# A page
 
 <!-- run first:

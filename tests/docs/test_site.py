@@ -26,10 +26,10 @@ FILES = [
 ]
 """What is read in the repository itself; links of `docs/` are followed on the built site."""
 
-slow = pytest.mark.slow
+built = pytest.mark.pages
 
 
-@slow
+@built
 def test_every_page_is_built(site: Path) -> None:
     names = {page.relative_to(ROOT / "docs").with_suffix(".html") for page in (ROOT / "docs").rglob("*.md")}
     names |= {Path("notebooks", f"{source.stem}.html") for source in render.sources()}
@@ -37,7 +37,7 @@ def test_every_page_is_built(site: Path) -> None:
     assert len(render.sources()) == 7
 
 
-@slow
+@built
 def test_links_lead_somewhere(site: Path) -> None:
     dead = []
     for page in site.rglob("*.html"):
@@ -52,7 +52,7 @@ def test_links_lead_somewhere(site: Path) -> None:
     assert dead == []
 
 
-@slow
+@built
 def test_pages_load_nothing_from_elsewhere(site: Path) -> None:
     loaded = {(page.name, link) for page in site.rglob("*.html") for link in loads(page)}
     loaded |= {
@@ -63,18 +63,18 @@ def test_pages_load_nothing_from_elsewhere(site: Path) -> None:
     assert [page.name for page in site.rglob("*.html") if "MathJax" in page.read_text()] == []
 
 
-@slow
+@built
 def test_comments_for_the_tests_are_left_out(site: Path) -> None:
     assert [page.name for page in site.rglob("*.html") if "run first:" in page.read_text()] == []
 
 
-@slow
+@built
 def test_equations_are_mathml(site: Path) -> None:
     page = (site / "explanation" / "engine.html").read_text()
     assert '<math xmlns="http://www.w3.org/1998/Math/MathML" display="block">' in page
 
 
-@slow
+@built
 def test_search_knows_every_page(site: Path) -> None:
     index = (site / "searchindex.js").read_text()
     found = json.loads(index.removeprefix("Search.setIndex(").removesuffix(")"))
@@ -82,7 +82,7 @@ def test_search_knows_every_page(site: Path) -> None:
     assert "lattic" in found["terms"]
 
 
-@slow
+@built
 def test_figures_are_shown_for_light_and_dark_pages(site: Path) -> None:
     page = (site / "explanation" / "engine.html").read_text()
     shown = set(re.findall(r'src="\.\./_images/([\w-]+)\.svg"', page))
