@@ -35,12 +35,13 @@ from rsmtl.store.provenance import read_run
 from rsmtl.store.zarr import create_store, open_product
 from tests import fakes
 
-SETTINGS = Settings(window=256, overlap=64, chunk=2)
+SETTINGS = Settings(window=128, overlap=32, chunk=2)
+SIZE = 620, 860
 
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    return open_scene(fakes.ragged_tiff(tmp_path_factory.mktemp("scene") / "ragged.tif"))
+    return open_scene(fakes.ragged_tiff(tmp_path_factory.mktemp("scene") / "ragged.tif", *SIZE))
 
 
 @pytest.fixture(scope="module")
@@ -136,8 +137,8 @@ def test_an_interrupted_run_is_finished_as_it_was_chosen(scene, model, undisturb
 
 
 def test_windows_run_are_those_with_a_valid_pixel(scene, model, undisturbed) -> None:
-    invalid = fakes.ragged_nodata(1100, 1500)
-    lattice = Lattice(1100, 1500, 256, 64)
+    invalid = fakes.ragged_nodata(*SIZE)
+    lattice = Lattice(*SIZE, 128, 32)
     windows = [w for chunk in lattice.chunks() for w in lattice.windows_of(chunk)]
     assert undisturbed[1] == sum(not invalid[w.y.slice, w.x.slice].all() for w in windows) < len(windows)
 
@@ -184,7 +185,7 @@ def test_an_interrupted_run_is_refused_and_resumed(scene, model, undisturbed, tm
 
 
 @pytest.mark.parametrize(
-    ("change", "said"), [({"window": 320, "chunk": 2}, "window was 256 and is 320"), ({}, "model was")]
+    ("change", "said"), [({"window": 160, "chunk": 2}, "window was 128 and is 160"), ({}, "model was")]
 )
 def test_resuming_another_run_is_refused_with_the_reason(change, said, scene, model, tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
@@ -227,7 +228,7 @@ import sys
 from pathlib import Path
 from rsmtl import Settings, load_model, open_scene, write
 say = lambda progress: print(progress.chunks_done, flush=True)
-settings = Settings(window=256, overlap=64, chunk=2)
+settings = Settings(window=128, overlap=32, chunk=2)
 write(open_scene(sys.argv[1]), load_model(sys.argv[2]), Path(sys.argv[3]), settings, on_progress=say)
 """
 

@@ -158,6 +158,7 @@ class SystemSuite:
             before, after = module(*inputs), copy.deepcopy(module)(*inputs)
         assert all(torch.equal(before[name], after[name]) for name in before)
 
+    @pytest.mark.compile
     def test_a_program_gives_back_every_bit(self, tmp_path: Path) -> None:
         module, inputs = self.module(), self.inputs(1, 4, 4)
         save_exported(tmp_path / "model.pt2", module, self.spec, window=self.edge(4))
@@ -168,6 +169,7 @@ class SystemSuite:
         assert before.keys() == after.keys()
         assert all(torch.equal(before[name], after[name]) for name in before)
 
+    @pytest.mark.compile
     @pytest.mark.slow
     def test_it_can_be_compiled(self) -> None:
         if shutil.which("g++") is None:

@@ -90,11 +90,18 @@ def test_same_seed_same_bytes(tmp_path: Path) -> None:
     assert first != other
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training of 16 steps in two epochs that nobody interrupts."""
+    folder = tmp_path_factory.mktemp("whole")
+    return train(tiny(ema=0.9), folder, folder)
+
+
+@pytest.mark.xdist_group("interrupted trainings")
 @pytest.mark.parametrize("at", [1, 5, 8, 9, 15])
-def test_interrupted_and_resumed_is_uninterrupted(tmp_path: Path, at: int) -> None:
-    """Steps 1 to 16 of two epochs; 8 is the last of an epoch."""
+def test_interrupted_and_resumed_is_uninterrupted(tmp_path: Path, whole: Path, at: int) -> None:
+    """Step 8 is the last of an epoch."""
     config = tiny(ema=0.9)
-    whole = train(config, tmp_path / "whole", tmp_path)
     with pytest.raises(
         KeyboardInterrupt, match=r"the training was stopped after step \d of epoch \d; go on with"
     ):
@@ -102,8 +109,8 @@ def test_interrupted_and_resumed_is_uninterrupted(tmp_path: Path, at: int) -> No
     assert len(losses(tmp_path / "run")) == at
     path = train(config, tmp_path / "run", tmp_path, resume=True)
     assert path.read_bytes() == whole.read_bytes()
-    assert tensors(tmp_path / "run") == tensors(tmp_path / "whole")
-    assert losses(tmp_path / "run") == losses(tmp_path / "whole")
+    assert tensors(tmp_path / "run") == tensors(whole.parent)
+    assert losses(tmp_path / "run") == losses(whole.parent)
 
 
 def test_sigterm_is_a_run_error_and_leaves_a_state(tmp_path: Path) -> None:
