@@ -63,6 +63,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of whole folders, and those that share the workers."""
     here = Path(__file__).parent
     for item in items:
+        if not item.path.is_relative_to(here):
+            continue
         folder = item.path.relative_to(here).parts[0]
         if folder in MARKS:
             item.add_marker(MARKS[folder])
@@ -77,12 +79,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def _two_workers() -> "Iterator[ClusterExecutor]":
+    import dask
     from distributed.client import _del_global_client
 
     from rsmtl.dispatch import local_cluster
 
-    with local_cluster(2) as executor:
-        _del_global_client(executor.client)  # or what other tests compute would run there
+    with local_cluster(2) as executor, dask.config.set(scheduler=None):
+        _del_global_client(executor.client)  # with the setting: or what other tests compute would run there
         yield executor
 
 

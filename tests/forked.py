@@ -18,6 +18,7 @@ from pathlib import Path
 from torch.distributed import TCPStore
 
 from rsmtl import fork_server
+from rsmtl.lifeline import end_with_parent
 
 LIMIT_S = 240
 
@@ -46,7 +47,10 @@ def start(folder: Path, *words: object, env: Mapping[str, str] | None = None) ->
     """Start `python -m` with these words; its streams are files of `folder`, its environment is ours and `env`."""
     assert fork_server.start()
     folder.mkdir(parents=True, exist_ok=True)
-    streams = [folder / f"{len(list(folder.iterdir()))}.{name}" for name in ("out", "err")]
+    number = len(list(folder.iterdir()))
+    streams = [folder / f"{number}.{name}" for name in ("out", "err")]
+    for stream in streams:
+        stream.touch()
     given = [str(word) for word in words]
     process = get_context("forkserver").Process(
         target=_become, args=(given, streams, {**os.environ, **(env or {})}), name=" ".join(given)
@@ -76,11 +80,16 @@ def ranks(folder: Path, n_ranks: int, *words: object) -> "list[subprocess.Comple
     running = [
         start(folder, *words, env={**common, "RANK": str(k), "LOCAL_RANK": str(k)}) for k in range(n_ranks)
     ]
-    return [one.wait() for one in running]
+    try:
+        return [one.wait() for one in running]
+    finally:
+        for one in running:
+            one.process.kill()
 
 
 def _become(words: Sequence[str], streams: Sequence[Path], environment: Mapping[str, str]) -> None:
-    """In the copy: be what `python -m` would be."""
+    """In the copy: be what `python -m` would be, and end with the server, as that does with the tests."""
+    end_with_parent()
     for number, stream in enumerate(streams, start=1):
         with stream.open("w") as file:
             os.dup2(file.fileno(), number)
