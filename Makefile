@@ -2,6 +2,8 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
+QUICK := not (cluster or pages or notebooks or chaos or awkward or compile or slow)
+
 .PHONY: demo quick test check docs notebooks bench chaos release clean
 
 .venv/installed: pyproject.toml constraints.txt
@@ -13,10 +15,10 @@ demo: .venv/installed  ## a Prefect flow over a synthetic catalogue: products, a
 	$(BIN)/python -m flows.demo
 
 quick: .venv/installed  ## the tests that need no other process: an answer in three minutes
-	$(BIN)/pytest -n auto --dist loadgroup -m "not (cluster or pages or notebooks or chaos or awkward or compile or slow)"
+	$(BIN)/pytest -n auto --dist loadgroup --durations 10 -m '$(QUICK)'
 
 test: .venv/installed  ## the whole suite
-	$(BIN)/pytest -n auto --dist loadgroup
+	$(BIN)/pytest -n auto --dist loadgroup --durations 10
 
 check: .venv/installed  ## style, types, layers
 	$(BIN)/ruff check .
