@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-QUICK := not (cluster or pages or notebooks or chaos or awkward or compile or slow)
+QUICK := not (cluster or pages or notebooks or chaos or awkward or compile or real or slow)
 
 .PHONY: demo quick test check docs notebooks bench chaos release clean
 
