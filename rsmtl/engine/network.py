@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from rsmtl.config import Settings
 from rsmtl.engine.device import computing, make_exact
+from rsmtl.engine.outputs import asked_heads
 from rsmtl.engine.recording import Function, recorded
 from rsmtl.errors import ModelError, RsmtlError, RunError
 from rsmtl.logs import tell
@@ -42,8 +43,8 @@ def forward(model: Model, settings: Settings, inputs: list[Tensor]) -> dict[str,
     Returns
     -------
     dict
-        By head, `(N, C, H, W)` float32 activated values, averaged over the symmetries of `settings.tta`. Those on a GPU
-        stand until the next call.
+        By head that is asked for, `(N, C, H, W)` float32 activated values, averaged over the symmetries of
+        `settings.tta`. Those on a GPU stand until the next call.
 
     Raises
     ------
@@ -107,7 +108,7 @@ def forget_recorded() -> None:
 
 def _key(model: Model, settings: Settings, inputs: list[Tensor]) -> Hashable:
     shapes = tuple(tuple(i.shape) for i in inputs)
-    return model.sha256, settings.device, settings.precision, settings.tta, shapes
+    return model.sha256, settings.device, settings.precision, settings.tta, settings.heads, shapes
 
 
 def _window(spec: ModelSpec, inputs: list[Tensor]) -> int:
@@ -123,7 +124,7 @@ def _passes(model: Model, settings: Settings, inputs: list[Tensor]) -> dict[str,
     for symmetry in group:
         turned = [symmetry.apply(i).contiguous(memory_format=torch.channels_last) for i in inputs]
         answer = call(module, turned, model.spec, settings)
-        for head in model.spec.heads:
+        for head in asked_heads(model.spec, settings):
             values = _activate(head, _checked(head, answer, *expected).float())
             upright = symmetry.undo(values)
             total[head.name] = upright if head.name not in total else total[head.name] + upright

@@ -205,7 +205,12 @@ def dsrl_spec(
         classes=classes,
     )
     sr = HeadSpec(
-        name="sr", channels=config.in_channels, scale=Fraction(config.scale), kind="continuous", like="image"
+        name="sr",
+        channels=config.in_channels,
+        scale=Fraction(config.scale),
+        kind="continuous",
+        like="image",
+        product=False,  # published as what is dropped after training
     )
     return ModelSpec(
         system="dsrl",

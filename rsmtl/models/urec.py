@@ -170,7 +170,7 @@ def urec_spec(
     """Declare what a U-REC built with `config` takes and gives: the U-Net's, and its input reconstructed."""
     unet = unet_spec(config, bands=bands, classes=classes, radiometry=radiometry)
     reconstruction = HeadSpec(
-        name="reconstruction", channels=config.in_channels, kind="continuous", like="image"
+        name="reconstruction", channels=config.in_channels, kind="continuous", like="image", product=False
     )
     return ModelSpec(
         system="urec", inputs=unet.inputs, heads=(*unet.heads, reconstruction), divisor=unet.divisor
