@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rsmtl import blend
-from rsmtl.models.spec import VALUE_LIMIT
 from rsmtl.lattice import Axis
+from rsmtl.models.spec import VALUE_LIMIT
 
 shapes = st.sampled_from(["linear", "cosine"])
 

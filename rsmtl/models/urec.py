@@ -88,6 +88,10 @@ class URec(nn.Module):
             heads["reconstruction"] = self.rebuild(bottleneck)
         return heads
 
+    def leave_out(self, heads: frozenset[str]) -> None:
+        """Compute the reconstruction no more, if it is among the heads."""
+        self.reconstruct = self.reconstruct and "reconstruction" not in heads
+
     def segment(self, bottleneck: Tensor, skips: list[Tensor]) -> Tensor:
         """Run the segmentation path."""
         x = self.trunk[0](bottleneck)

@@ -11,13 +11,15 @@ from tests import fakes
 from tests.cli.conftest import SMALL, Call
 from tests.scene.rasters import image, write_raster
 
+BOTH = ("--heads", ",".join(fakes.UREC_HEADS))
+
 
 @pytest.fixture
 def products(call: Call, tmp_path: Path, model: Path) -> Path:
     """Two products, of scenes `one` and `two`."""
     for name in ("one", "two"):
         scene = write_raster(tmp_path / f"{name}.tif", image(3, 150, 170))
-        ended = call("predict", scene, "--model", model, "--out", tmp_path / "out", *SMALL)
+        ended = call("predict", scene, "--model", model, "--out", tmp_path / "out", *SMALL, *BOTH)
         assert ended.status == 0
     return tmp_path / "out"
 

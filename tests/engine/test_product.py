@@ -34,7 +34,7 @@ from rsmtl.store.provenance import read_run
 from rsmtl.store.zarr import create_store, open_product
 from tests import fakes
 
-SETTINGS = Settings(window=256, overlap=64, chunk=2)
+SETTINGS = Settings(window=256, overlap=64, chunk=2, heads=fakes.UREC_HEADS)
 
 
 @pytest.fixture(scope="module")
