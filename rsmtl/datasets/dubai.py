@@ -32,7 +32,7 @@ TILES: dict[int, Split] = {
 RADIOMETRY = Radiometry(low=(0.0,), high=(255.0,))
 
 GSD_M = 0.7
-"""Estimated by us: cars are 6 to 7 pixels long. The description says no more than sub-metre."""
+"""Estimated by us: cars are 6 to 7 pixels long. The description says no more than sub-metre, and tiles differ."""
 
 
 class DubaiData(BaseModel):
