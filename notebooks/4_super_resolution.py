@@ -109,11 +109,11 @@ dsrl = rsmtl.load_model("dsrl-kampala")
 save_checkpoint(Path("segmentation.safetensors"), *detach(dsrl.module, read_card("dsrl-kampala")))
 detached = rsmtl.load_model("segmentation.safetensors")
 
-probabilities = rsmtl.Settings(extras=("probabilities",))
 found = {}
 for name, model in {"detached": detached, "whole": dsrl}.items():
+    settings = rsmtl.Settings(extras=("probabilities",), heads=tuple(head.name for head in model.spec.heads))
     started = time.perf_counter()
-    found[name] = rsmtl.predict(scene, model, probabilities)[
+    found[name] = rsmtl.predict(scene, model, settings)[
         ["segmentation", "segmentation_probabilities"]
     ].compute()
     n_parameters = sum(weight.numel() for weight in model.module.parameters())

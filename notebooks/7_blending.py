@@ -38,7 +38,10 @@ model = rsmtl.load_model("urec-landscape")
 
 def settings(overlap_px, chunk):
     """A window and what varies here."""
-    return rsmtl.Settings(window=window_px, overlap=overlap_px, chunk=chunk, extras=("probabilities",))
+    heads = ("segmentation", "reconstruction")  # the second is no product, but shows every step
+    return rsmtl.Settings(
+        window=window_px, overlap=overlap_px, chunk=chunk, extras=("probabilities",), heads=heads
+    )
 
 
 def opened(product):

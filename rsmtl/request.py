@@ -31,6 +31,7 @@ class Request:
     assets: Assets | None = None
     resume: bool = False
     overwrite: bool = False
+    any_gsd: bool = False
     job_limit_s: float = JOB_LIMIT_S
 
 
@@ -108,6 +109,7 @@ def make_product(
                 executor=executor,
                 resume=request.resume,
                 overwrite=request.overwrite,
+                any_gsd=request.any_gsd,
                 job_limit_s=request.job_limit_s,
                 on_progress=on_progress,
             )

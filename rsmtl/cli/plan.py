@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
 
 from rsmtl.cli.options import (
+    AnyGsdOption,
     AssetsOption,
     JsonOption,
     ModelOption,
@@ -44,6 +46,7 @@ def plan(
     settings: Settings,
     search: Search,
     assets: AssetsOption = [],  # noqa: B006  # typer copies it
+    any_gsd: AnyGsdOption = False,
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
     as_json: JsonOption = False,
@@ -65,7 +68,7 @@ def plan(
 
     def project(refs: "Sequence[SceneRef]", executor: "Executor") -> "Iterator[Result]":
         device, seen = executor.submit(check_device, settings.device), dict[str, Any]()
-        costs = _costs(refs, taken, find, settings, executor)
+        costs = _costs(refs, taken, find, settings, executor, any_gsd)
         for n, (ref, (name, found)) in enumerate(zip(refs, costs, strict=True)):
             try:
                 if isinstance(found, RsmtlError):
@@ -82,6 +85,8 @@ def plan(
             except PlanError as error:
                 report.fail(name, error)
                 fits = False
+            for note in found.notes:
+                report.note(name, note)
             if n < IN_FULL:
                 report.show(_facts(name, found, slot_bytes, fits))
                 report.show("")
@@ -101,17 +106,19 @@ def _costs(
     find: "ModelFinder",
     settings: Settings,
     executor: "Executor",
+    any_gsd: bool,
 ) -> "Iterator[tuple[str, Cost | RsmtlError]]":
-    """Yield what each scene costs; of many scenes, batches are opened by the workers."""
+    """Yield what each scene costs; of many scenes, batches are opened by the workers, and no pixel is looked at."""
     from rsmtl.engine.cost import costs_of
     from rsmtl.engine.executor import in_order
 
+    one_by_one = partial(costs_of, measure=len(refs) <= IN_FULL, any_gsd=any_gsd)
     if len(refs) == 1:  # then the workers may be needed to fit a classical method to it
-        yield from costs_of(refs, assets, find, settings, executor)
+        yield from one_by_one(refs, assets, find, settings, executor)
         return
     shared, size = executor.share(find), max(1, min(BATCH, len(refs) // (4 * executor.n_slots)))
     batches = ((refs[k : k + size], assets, shared, settings) for k in range(0, len(refs), size))
-    for costs in in_order(executor, costs_of, batches):
+    for costs in in_order(executor, one_by_one, batches):
         yield from costs
 
 

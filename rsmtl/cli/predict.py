@@ -7,6 +7,7 @@ import typer
 
 from rsmtl.cli.options import (
     RUNNING,
+    AnyGsdOption,
     AssetsOption,
     JsonOption,
     LogOption,
@@ -42,6 +43,7 @@ def predict(
     settings: Settings,
     search: Search,
     assets: AssetsOption = [],  # noqa: B006  # typer copies it
+    any_gsd: AnyGsdOption = False,
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
     resume: Annotated[
@@ -90,7 +92,14 @@ def predict(
     with log_to(log):
         tell(_LOG, "run begun", model=model, out=out, resume=resume, overwrite=overwrite)
         request = Request(
-            model_finder(model), place(out), settings, read_assets(assets), resume, overwrite, job_limit
+            model_finder(model),
+            place(out),
+            settings,
+            read_assets(assets),
+            resume,
+            overwrite,
+            any_gsd,
+            job_limit,
         )
         run = ProductRun(request, report)
         results = with_scenes(sources, search, workers, scheduler, settings, report, run)

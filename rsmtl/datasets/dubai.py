@@ -31,6 +31,9 @@ TILES: dict[int, Split] = {
 
 RADIOMETRY = Radiometry(low=(0.0,), high=(255.0,))
 
+GSD_M = 0.7
+"""Estimated by us: cars are 6 to 7 pixels long. The description says no more than sub-metre, and tiles differ."""
+
 
 class DubaiData(BaseModel):
     """The data set in a folder that holds `tile1` … `tile8` with images (.jpg) and masks (.png)."""
@@ -41,7 +44,7 @@ class DubaiData(BaseModel):
 
     def about(self) -> About:
         """Return what all scenes have in common."""
-        return About({"image": ("red", "green", "blue")}, CLASSES, {"image": RADIOMETRY})
+        return About({"image": ("red", "green", "blue")}, CLASSES, {"image": RADIOMETRY}, GSD_M)
 
     def sources(self, folder: Path) -> tuple[SceneSource, ...]:
         """List the scenes.

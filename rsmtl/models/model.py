@@ -2,11 +2,19 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from torch import nn
 
 from rsmtl.models.spec import ModelSpec
+
+
+@runtime_checkable
+class Selective(Protocol):
+    """A module that need not compute a head that nobody asks for."""
+
+    def leave_out(self, heads: frozenset[str]) -> None:
+        """Compute these heads no more, as far as nothing else needs them; the others keep their bits."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -56,15 +56,14 @@ def scaled_grid(reference: GeoBox, scale: Fraction) -> GeoBox:
 
 
 def _choose(scene: Scene, spec: ModelSpec) -> dict[str, SceneInput]:
-    """Pick the scene's inputs by name; a model with one input takes the only one, or the only one that fits."""
+    """Pick the scene's inputs by name; a model with one input takes the only one, or the only one of its bands."""
     names = [i.name for i in spec.inputs]
     if all(name in scene.inputs for name in names):
         return {name: scene.inputs[name] for name in names}
     if len(names) == 1:
-        offered = list(scene.inputs.values())
-        fitting = (
-            offered if len(offered) == 1 else [i for i in offered if len(i.bands) == spec.inputs[0].channels]
-        )
+        fitting = [
+            i for i in scene.inputs.values() if len(scene.inputs) == 1 or _has_bands(i, spec.inputs[0])
+        ]
         if len(fitting) == 1:
             return {names[0]: replace(fitting[0], name=names[0])}
     takes = " and ".join(_described(i.name, i.channels, i.bands) for i in spec.inputs)
@@ -75,8 +74,26 @@ def _choose(scene: Scene, spec: ModelSpec) -> dict[str, SceneInput]:
     raise SceneError(f"the model takes {takes}, scene {scene.id!r} gives {_offer(scene.inputs)}: {remedy}")
 
 
+def choice_note(scene: Scene, spec: ModelSpec) -> str:
+    """Return a sentence that says which of several inputs `align` takes for its bands' names; else nothing."""
+    wanted = spec.inputs[0]
+    if len(spec.inputs) > 1 or len(scene.inputs) == 1 or wanted.name in scene.inputs:
+        return ""
+    taken = next(i.name for i in scene.inputs.values() if _has_bands(i, wanted))
+    return (
+        f"of {_offer(scene.inputs)} in scene {scene.id!r}, {taken!r} is taken, as its bands are "
+        f"{listed(wanted.bands)}: take another one with `--assets`"
+    )
+
+
+def _has_bands(found: SceneInput, wanted: InputSpec) -> bool:
+    """Whether an input has the very bands that are wanted; how many it has says nothing of what they are."""
+    names = (sorted(band.lower() for band in bands) for bands in (found.bands, wanted.bands))
+    return bool(wanted.bands) and next(names) == next(names)
+
+
 def _offer(inputs: Mapping[str, SceneInput]) -> str:
-    return listed(_described(i.name, len(i.bands), ()) for i in inputs.values())
+    return listed(_described(i.name, len(i.bands), i.bands) for i in inputs.values())
 
 
 def _described(name: str, n: int, bands: tuple[str, ...]) -> str:

@@ -186,6 +186,8 @@ def _attributes(output: Output) -> dict[str, Any]:
         **_linear("scale_factor", "band_scales", output.band_scale, 1.0),
         **_linear("add_offset", "band_offsets", output.band_offset, 0.0),
     }
+    if output.unit:
+        attributes["units"] = output.unit
     if output.classes:
         attributes["flag_values"] = list(range(len(output.classes)))
         attributes["flag_meanings"] = " ".join("_".join(c.name.split()) for c in output.classes)

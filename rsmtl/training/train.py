@@ -131,6 +131,9 @@ def build(config: TrainConfig, splits: Splits) -> tuple[nn.Module, Task]:
     spec = system.make_spec(
         model_config, bands=about.bands, classes=about.classes, radiometry=about.radiometry
     )
+    if splits.gsd_m is not None:  # the data's grid is that of the finest head, as `feeding_of` has it
+        factor = float(max(head.scale for head in spec.heads))
+        spec = spec.model_copy(update={"gsd_m": splits.gsd_m * factor})
     check_sampling(config.sampling, splits.train, config.batch)
     if not splits.validation:
         raise InputError("the data set has no scene to validate on: name some")

@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from rsmtl.datasets import load_splits
 from rsmtl.datasets.kampala import KampalaData
 from rsmtl.datasets.reduced import low_resolution
-from rsmtl.models import detach, load_model, read_card
+from rsmtl.models import detach, find_system, load_model, read_card, shipped_models, system_config
 from rsmtl.models.checkpoint import locate
 from rsmtl.training import evaluate_checkpoint
+from rsmtl.training.config import TrainConfig
 
 KAMPALA = ("dsrl-kampala", "srseg-kampala")
 
@@ -39,6 +40,23 @@ def test_super_resolution_is_better_than_interpolation(real_data: Path) -> None:
         squared_error, n = squared_error + float((estimate - truth).square().sum()), n + truth.numel()
     interpolated_db = float(-10 * torch.log10(torch.tensor(squared_error / n)))
     assert read_card("srseg-kampala").training["test"]["sr"]["psnr_db"] > interpolated_db + 0.1
+
+
+@pytest.mark.parametrize("name", shipped_models())
+def test_the_card_says_what_system_and_data_say(name: str) -> None:
+    """Which heads are products, and the GSD: for super-resolution that of the input, which is the coarser one."""
+    card = read_card(name)
+    config = TrainConfig.model_validate(card.training["config"])
+    about, system = config.data.about(), find_system(card.spec.system)
+    made = system.make_spec(
+        system_config(system, card.config),
+        bands=about.bands,
+        classes=about.classes,
+        radiometry=about.radiometry,
+    )
+    products = {head.name: head.product for head in made.heads}
+    assert {head.name: head.product for head in card.spec.heads} == products
+    assert card.spec.gsd_m == about.gsd_m * float(max(head.scale for head in made.heads))
 
 
 def test_what_was_detached_has_the_same_bits() -> None:

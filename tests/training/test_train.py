@@ -78,6 +78,8 @@ def test_what_a_training_leaves(tmp_path: Path) -> None:
     model = load_model(path)
     assert model.spec.head("segmentation").classes[0].name == "building"
     assert model.spec.input("image").radiometry.high == (255.0,)
+    assert model.spec.gsd_m == 0.7
+    assert [head.name for head in model.spec.heads if head.product] == ["segmentation"]
 
 
 def test_same_seed_same_bytes(tmp_path: Path) -> None:
