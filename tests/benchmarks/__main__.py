@@ -29,7 +29,7 @@ PARTS = {
     "i": "scheduler",
     "j": "flow",
     "k": "training",
-    "l": "start",
+    "s": "start",
 }
 """Modules of this folder by letter; each has `rows(options)`."""
 
