@@ -110,13 +110,17 @@ def add(
 
 
 def _clipped(part: Tensor, limit: float, weights: Tensor, outside: Tensor | None) -> Tensor:
-    """Clip values to a limit. A CPU looks first whether there is anything to clip, for which a GPU would wait."""
+    """Clip values to a limit, and set where they were beyond it, if that is asked for.
+
+    A CPU looks first whether there is any, for which a GPU would have to wait.
+    """
+    if outside is None:
+        return part.clamp(-limit, limit)
     if part.device.type == "cpu":
         low, high = part.aminmax()
         if -limit <= float(low) and float(high) <= limit:
             return part
-    if outside is not None:
-        outside |= ((part.abs() > limit) & (weights > 0)).any(dim=0)
+    outside |= ((part.abs() > limit) & (weights > 0)).any(dim=0)
     return part.clamp(-limit, limit)
 
 
