@@ -23,7 +23,8 @@ def prepared(job: Job) -> Iterator[Callable[[], float]]:
     import_module("torch._dynamo")  # for 1.5 s, by the fake tensors of `forward_bytes`
     model = load_model(MODEL)
     sizes = Settings(window=WINDOW, overlap=OVERLAP, batch=BATCH) if job.is_equal else Settings()
-    settings = sizes.model_copy(update={"device": job.device})
+    heads = tuple(head.name for head in model.spec.heads)  # both, as peers do
+    settings = sizes.model_copy(update={"device": job.device, "heads": heads})
     gpus = gpus_for(1) if job.device == "cuda" else ()  # peers use one
     with gpu_cluster(gpus) if gpus else local_cluster(job.n_threads) as executor:
         executor.client.run(_warm_up, model, job.device)
