@@ -38,6 +38,8 @@ class Sampling(BaseModel):
     """Patches are enlarged or reduced by a factor between 1/zoom and zoom: scenes of other GSD."""
     jitter: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Contrast and brightness of `image` change by up to this share of the range: other haze, light and sensors."""
+    gamma: float = Field(default=1.0, ge=1.0, le=8.0)
+    """Values of `image` are raised to a power between 1/gamma and gamma: other tone curves of what was made for eyes."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class Patches:
         element = group[int(rng.integers(len(group)))]
         patch = {name: element.apply(values).contiguous() for name, values in patch.items()}
         if "image" in patch:
+            patch["image"] = _bend(rng, patch["image"], self.sampling.gamma)
             patch["image"] = _jitter(rng, patch["image"], self.sampling.jitter)
         return patch
 
@@ -238,6 +241,14 @@ def _resize(values: Tensor, size_px: int) -> Tensor:
     if values.ndim == 2:
         return F.interpolate(values[None, None].float(), size, mode="nearest-exact")[0, 0].long()
     return F.interpolate(values[None], size, mode="bilinear", align_corners=False, antialias=True)[0]
+
+
+def _bend(rng: np.random.Generator, image: Tensor, amount: float) -> Tensor:
+    """Change the tone curve between 0 and 1, of all bands alike; what is below 0 stays."""
+    if amount == 1:
+        return image
+    power = float(amount ** rng.uniform(-1, 1))
+    return torch.where(image > 0, image.clamp(min=0) ** power, image)
 
 
 def _jitter(rng: np.random.Generator, image: Tensor, amount: float) -> Tensor:
