@@ -54,6 +54,9 @@ class TrainConfig(_Frozen):
     """Name in the registry of systems."""
     model: dict[str, Any] = {}
     """Configuration of the system, without what the data decide (bands and classes)."""
+    initial: str | None = None
+    """Model of the same system to begin with: the name of a shipped one, or the path of a checkpoint. What has another
+    shape there, as the last layer of a model with other classes, begins fresh. Unless given, everything does."""
     data: DataConfig
     wald: bool = False
     """Degrade PAN and MS by their ratio, so that the MS that was measured is the truth of `hrms`."""
