@@ -37,9 +37,10 @@ class Sampling(BaseModel):
     zoom: float = Field(default=1.0, ge=1.0, le=16.0)
     """Patches are enlarged or reduced by a factor between 1/zoom and zoom: scenes of other GSD."""
     jitter: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Contrast and brightness of `image` change by up to this share of the range: other haze, light and sensors."""
+    """Contrast and brightness of `image` change by up to this share of the range: other haze, light and sensors. PAN,
+    MS and HRMS become brighter or darker together by up to this share, as other light makes them."""
     gamma: float = Field(default=1.0, ge=1.0, le=8.0)
-    """Values of `image` are raised to a power between 1/gamma and gamma: other tone curves of what was made for eyes."""
+    """Values of `image` are raised to a power between 1/gamma and gamma: other tone curves of pictures made for the eye."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,9 @@ class Patches:
         if "image" in patch:
             patch["image"] = _bend(rng, patch["image"], self.sampling.gamma)
             patch["image"] = _jitter(rng, patch["image"], self.sampling.jitter)
+        elif self.sampling.jitter:
+            light = 1 + self.sampling.jitter * float(rng.uniform(-1, 1))
+            patch = {name: values if name == LABELS else values * light for name, values in patch.items()}
         return patch
 
     def _generator(self, index: int) -> np.random.Generator:

@@ -54,7 +54,8 @@ def checked_grid(
     if not crs and not allow_no_crs:
         raise SceneError(
             f"{what} has no coordinate reference system: assign the right one, for example with "
-            "`gdal_translate -a_srs EPSG:32631 -a_ullr ULX ULY LRX LRY IN OUT`, or take it as it is with `--allow-no-crs`"
+            "`gdal_translate -a_srs EPSG:32631 -a_ullr ULX ULY LRX LRY IN OUT`, or take it as it is with "
+            "`--allow-no-crs`"
         )
     if affine.is_identity:
         if not crs:

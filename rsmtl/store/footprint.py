@@ -19,9 +19,9 @@ _DECIMALS = 9
 def footprint(grid: GeoBox) -> tuple[dict[str, Any] | None, list[float] | None]:
     """Return a grid's outline as a GeoJSON geometry, and its bounding box, in longitude and latitude.
 
-    Both are None of a grid without a CRS. An outline across the antimeridian is cut there in two, and one around a pole reaches down to it. A box across
-    the antimeridian has its west greater than its east. Both are None if the grid does not lie on the Earth, or
-    reaches beyond what its projection can show.
+    An outline across the antimeridian is cut there in two, and one around a pole reaches down to it. A box across
+    the antimeridian has its west greater than its east. Both are None if the grid has no CRS, does not lie on the
+    Earth, or reaches beyond what its projection can show.
     """
     outline = None if grid.crs is None else _in_degrees(grid)
     if outline is None:

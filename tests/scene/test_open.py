@@ -89,6 +89,6 @@ def test_a_scene_without_a_crs_is_opened_again_as_it_was(tmp_path):
     scene = open_scene(path, allow_no_crs=True)
     assert scene.inputs["image"].geobox.crs is None
     assert reopen(scene.opened_with).inputs["image"].geobox == scene.inputs["image"].geobox
-    with pytest.raises(SceneError, match="has no coordinate reference system: .* with `--allow-no-crs`"):
+    with pytest.raises(SceneError, match=r"has no coordinate reference system: .* with `--allow-no-crs`"):
         open_scene(path)
     assert "allow_no_crs" not in open_scene(write_raster(tmp_path / "b.tif", image(1, 6, 6))).opened_with
