@@ -40,7 +40,7 @@ class Sampling(BaseModel):
     """Contrast and brightness of `image` change by up to this share of the range: other haze, light and sensors. PAN,
     MS and HRMS become brighter or darker together by up to this share, as other light makes them."""
     gamma: float = Field(default=1.0, ge=1.0, le=8.0)
-    """Values of `image` are raised to a power between 1/gamma and gamma: other tone curves of pictures made for the eye."""
+    """Values of `image` are raised to a power between 1/gamma and gamma: other tone curves, made for the eye."""
 
 
 @dataclass(frozen=True)

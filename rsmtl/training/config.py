@@ -74,6 +74,9 @@ class TrainConfig(_Frozen):
     optimizer: OptimizerConfig
     ema: float | None = Field(default=None, gt=0, lt=1)
     """Decay per step of the moving average of the weights, which is then what is validated and kept."""
+    keep: Literal["best", "last"] = "best"
+    """Weights of which epoch become the model: the one with the best validation score, or the last, where the learning
+    rate has fallen to nothing and the validation data are too few to tell epochs apart."""
     patience: int | None = Field(default=None, gt=0)
     """Stop after so many epochs in a row without a better validation score."""
     validation_px: int = Field(default=512, gt=0)

@@ -364,3 +364,12 @@ def test_what_a_training_cannot_begin_with(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="nowhere"):
         train(tiny(initial="nowhere.safetensors"), tmp_path / "second", tmp_path)
     assert not (tmp_path / "second").exists()
+
+
+def test_the_last_epoch_is_kept_where_the_configuration_says_so(tmp_path: Path) -> None:
+    """Whatever its score."""
+    config = tiny(optimizer={"lr": 1e-3}, epochs=3, keep="last")
+    path = train(config, tmp_path / "run", tmp_path)
+    assert read_card(path).training["epoch"] == 2
+    last = lines(path.parent, "epoch")[-1]["validation"]["segmentation"]
+    assert read_card(path.parent / "best.safetensors").training["validation"]["segmentation"] == last
