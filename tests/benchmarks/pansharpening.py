@@ -3,9 +3,9 @@
 python -m tests.benchmarks.pansharpening --out OUT [--data DIR] [--pannet CHECKPOINT]
 
 Generated pairs have HRMS as their truth. The real ones (WorldView-2, `pan_ms`) are judged by Wald's protocol: both
-images are brought down by the ratio, and the MS that was measured is the truth; of red, green and blue, since the network
-knows three bands. PanNet is trained first, on the landscapes of `panseg-landscape`, unless a checkpoint is given.
-Prints Markdown.
+images are brought down by the ratio, and the MS that was measured is the truth. They are judged in red, green and blue,
+since the network knows three bands. PanNet is trained first, on the landscapes of `panseg-landscape`, unless a
+checkpoint is given. Prints Markdown.
 """
 
 import argparse

@@ -206,7 +206,12 @@ def test_an_image_without_a_place_gets_a_product_without_one(call: Call, model: 
         with rasterio.open(path, "w", "PNG", 70, 100, 3, dtype="uint8") as file:
             file.write(image(3, 100, 70).astype(np.uint8))
     words = ("predict", path, "--model", model, "--out", tmp_path / "out", *SMALL, "--allow-no-crs", "--json")
-    assert call(*words).status == 0
+    ended = call(*words)
+    assert ended.status == 0
+    assert (
+        ended.err.count("scene: has no coordinate reference system, and what is made of it has none either")
+        == 1
+    )
     folder = tmp_path / "out" / "scene"
     item = json.loads((folder / "item.json").read_text())
     assert (item["geometry"], "bbox" in item) == (None, False)
