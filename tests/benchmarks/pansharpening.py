@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rioxarray
+import rioxarray  # noqa: F401  # gives arrays their `.rio`, and xarray its engine
 import torch
 import xarray as xr
 from affine import Affine
@@ -83,16 +83,17 @@ def generated_pair(seed: int, out: Path) -> tuple[str, Scene, Path]:
 
 def real_pair(tile: str, rows: slice, cols: slice, options: argparse.Namespace) -> tuple[str, Scene, Path]:
     """Write a pair brought down by its ratio, of a part of a tile in pixels of MS."""
-    folder = options.data / "pan_ms"
-    ms = rioxarray.open_rasterio(folder / f"{tile}_ms_2m.tif").values[[2, 1, 0], rows, cols]
-    fine = [slice(RATIO * s.start, RATIO * s.stop) for s in (rows, cols)]
-    pan = rioxarray.open_rasterio(folder / f"{tile}_pan_0.5m.tif").values[:, *fine]
-    height, width = (length // RATIO * RATIO for length in ms.shape[1:])
-    truth = ms[:, :height, :width]
-    coarse = [
-        bring_down(v.astype(np.float64), RATIO) for v in (pan[:, : RATIO * height, : RATIO * width], truth)
-    ]
-    return written(options.out / tile, *(v.round().astype(np.uint16) for v in coarse), truth)
+    files = options.data / "pan_ms"
+    fine = [slice(RATIO * span.start, RATIO * span.stop) for span in (rows, cols)]
+    pan, ms = (
+        xr.open_dataarray(files / f"{tile}_{name}.tif", engine="rasterio").values
+        for name in ("pan_0.5m", "ms_2m")
+    )
+    pan, truth = pan[:, *fine], ms[[2, 1, 0], rows, cols]
+    height, width = (length // RATIO * RATIO for length in truth.shape[1:])
+    pan, truth = pan[:, : RATIO * height, : RATIO * width], truth[:, :height, :width]
+    coarse = [bring_down(v.astype(np.float64), RATIO).round().astype(np.uint16) for v in (pan, truth)]
+    return written(options.out / tile, coarse[0], coarse[1], truth)
 
 
 def written(folder: Path, pan: Any, ms: Any, truth: Any) -> tuple[str, Scene, Path]:
