@@ -63,8 +63,6 @@ class ProductRun:
             take_id(taken, found.scene, ref)
             return found, 0
         scene = open_listed(self.request, ref, executor, taken)
-        if scene.nowhere:
-            self.report.note(scene.id, scene.nowhere)
         with SceneBar(scene.id, self.report.notes) as bar:
             try:
                 return make_product(self.request, scene, executor, bar.update), bar.px_done
