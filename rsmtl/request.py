@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from rsmtl.config import Settings
@@ -33,6 +34,7 @@ class Request:
     overwrite: bool = False
     any_gsd: bool = False
     job_limit_s: float = JOB_LIMIT_S
+    allow_no_crs: bool = False
 
 
 def standing_product(request: Request, ref: SceneRef) -> Product | None:
@@ -40,7 +42,14 @@ def standing_product(request: Request, ref: SceneRef) -> Product | None:
     if request.overwrite:
         return None
     clock = time.perf_counter()
-    found = standing(request.out, ref.source, request.assets, request.find_model, request.settings)
+    found = standing(
+        request.out,
+        ref.source,
+        request.assets,
+        request.find_model,
+        request.settings,
+        allow_no_crs=request.allow_no_crs,
+    )
     return None if found is None else stood(*found, time.perf_counter() - clock)
 
 
@@ -64,7 +73,12 @@ def open_listed(
     try:
         with said_plainly():
             scene: Scene = limited(
-                executor, f"opening {ref.id!r}", OPEN_LIMIT_S, open_scene, ref.source, request.assets
+                executor,
+                f"opening {ref.id!r}",
+                OPEN_LIMIT_S,
+                partial(open_scene, allow_no_crs=request.allow_no_crs),
+                ref.source,
+                request.assets,
             )
     except MemoryError as error:
         raise RunError(

@@ -84,6 +84,15 @@ AnyGsdOption = Annotated[
         show_default=False,
     ),
 ]
+AllowNoCrsOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-no-crs",
+        metavar="",
+        help="Take images that lie nowhere on the Earth, too: the product's grid is that of their pixels.",
+        show_default=False,
+    ),
+]
 LogOption = Annotated[
     Path | None,
     typer.Option(

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rsmtl.cli.options import (
+    AllowNoCrsOption,
     AnyGsdOption,
     AssetsOption,
     JsonOption,
@@ -47,6 +48,7 @@ def plan(
     search: Search,
     assets: AssetsOption = [],  # noqa: B006  # typer copies it
     any_gsd: AnyGsdOption = False,
+    allow_no_crs: AllowNoCrsOption = False,
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
     as_json: JsonOption = False,
@@ -68,7 +70,7 @@ def plan(
 
     def project(refs: "Sequence[SceneRef]", executor: "Executor") -> "Iterator[Result]":
         device, seen = executor.submit(check_device, settings.device), dict[str, Any]()
-        costs = _costs(refs, taken, find, settings, executor, any_gsd)
+        costs = _costs(refs, taken, find, settings, executor, any_gsd, allow_no_crs)
         for n, (ref, (name, found)) in enumerate(zip(refs, costs, strict=True)):
             try:
                 if isinstance(found, RsmtlError):
@@ -107,12 +109,15 @@ def _costs(
     settings: Settings,
     executor: "Executor",
     any_gsd: bool,
+    allow_no_crs: bool,
 ) -> "Iterator[tuple[str, Cost | RsmtlError]]":
     """Yield what each scene costs; of many scenes, batches are opened by the workers, and no pixel is looked at."""
     from rsmtl.engine.cost import costs_of
     from rsmtl.engine.executor import in_order
 
-    one_by_one = partial(costs_of, measure=len(refs) <= IN_FULL, any_gsd=any_gsd)
+    one_by_one = partial(
+        costs_of, measure=len(refs) <= IN_FULL, any_gsd=any_gsd, allow_no_crs=allow_no_crs
+    )
     if len(refs) == 1:  # then the workers may be needed to fit a classical method to it
         yield from one_by_one(refs, assets, find, settings, executor)
         return

@@ -7,6 +7,7 @@ import typer
 
 from rsmtl.cli.options import (
     RUNNING,
+    AllowNoCrsOption,
     AnyGsdOption,
     AssetsOption,
     JsonOption,
@@ -44,6 +45,7 @@ def predict(
     search: Search,
     assets: AssetsOption = [],  # noqa: B006  # typer copies it
     any_gsd: AnyGsdOption = False,
+    allow_no_crs: AllowNoCrsOption = False,
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
     resume: Annotated[
@@ -100,6 +102,7 @@ def predict(
             overwrite,
             any_gsd,
             job_limit,
+            allow_no_crs,
         )
         run = ProductRun(request, report)
         results = with_scenes(sources, search, workers, scheduler, settings, report, run)

@@ -98,6 +98,7 @@ def costs_of(
     *,
     measure: bool = False,
     any_gsd: bool = False,
+    allow_no_crs: bool = False,
 ) -> list[tuple[str, Cost | RsmtlError]]:
     """Open scenes and project what each costs: its id and the figures, or what is wrong with it.
 
@@ -108,7 +109,7 @@ def costs_of(
     for ref in refs:
         name = ref.id
         try:
-            scene = open_scene(ref.source, assets)
+            scene = open_scene(ref.source, assets, allow_no_crs=allow_no_crs)
             name = scene.id
             model = find_model(scene, settings, executor)
             laid = lay(scene, model, settings, measure=measure, any_gsd=any_gsd, executor=executor)

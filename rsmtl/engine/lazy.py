@@ -14,7 +14,6 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from odc.geo.xr import xr_coords
 
 from rsmtl.config import Settings
 from rsmtl.engine.kernel import Partial, finish_area, run_chunk
@@ -23,7 +22,7 @@ from rsmtl.errors import SceneWarning
 from rsmtl.lattice import Area, Axis, Chunk, Zone
 from rsmtl.models.model import Model
 from rsmtl.scene.scene import Scene
-from rsmtl.store.grid import output_geobox
+from rsmtl.store.grid import grid_coordinates, output_geobox
 from rsmtl.store.output import Output
 
 Graph = dict[Hashable, Any]
@@ -79,9 +78,7 @@ def _georeferenced(array: da.Array, output: Output, reference: GeoBox) -> xr.Dat
     """Coordinates, CRS and attributes around an array `(band, y, x)`; a single band loses its dimension."""
     suffix = "" if output.scale == 1 else "_x" + str(output.scale).replace("/", "of")
     y, x = f"y{suffix}", f"x{suffix}"
-    coords: dict[Hashable, Any] = dict(
-        xr_coords(output_geobox(reference, output), "spatial_ref", dims=(y, x))
-    )
+    coords: dict[Hashable, Any] = dict(grid_coordinates(output_geobox(reference, output), y, x))
     coords["spatial_ref"].attrs.pop(
         "GeoTransform", None
     )  # one CRS for all grids; each has its own coordinates

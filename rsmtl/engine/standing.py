@@ -21,7 +21,13 @@ from rsmtl.store.provenance import Run, read_run
 
 
 def standing(
-    out: Place, source: Source, assets: Assets | None, find_model: ModelFinder, settings: Settings
+    out: Place,
+    source: Source,
+    assets: Assets | None,
+    find_model: ModelFinder,
+    settings: Settings,
+    *,
+    allow_no_crs: bool = False,
 ) -> tuple[Place, Run] | None:
     """Return folder and record of the finished product of a source, if the same would be made again; else None.
 
@@ -40,7 +46,7 @@ def standing(
         run = read_run(folder)
         same = (
             run.fingerprint == fingerprint
-            and run.opened_with == redacted_value(opened_with(source, assets))
+            and run.opened_with == redacted_value(opened_with(source, assets, allow_no_crs=allow_no_crs))
             and find_model.made(run.model_source, run.model_sha256)
             and _same_settings(run.settings, settings)
             and fingerprinted_software().items() <= run.software.items()

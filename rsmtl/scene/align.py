@@ -125,6 +125,7 @@ def _gather(scene: Scene, found: SceneInput, resampling: Resampling) -> SceneInp
     if not found.parts:
         return found
     for part in found.parts:
+        _check_crs(scene, part, found.geobox)
         if not ResampledReader(part, found.geobox, resampling).overlaps:
             raise SceneError(
                 f"bands {listed(part.bands)} of input {found.name!r} of scene {scene.id!r} do not overlap its other "
@@ -145,6 +146,7 @@ def _onto(
     target = scaled_grid(reference, wanted.scale)
     if same_grid(found.geobox, target):
         return replace(found, scale=wanted.scale)
+    _check_crs(scene, found, target)
     if not ResampledReader(found, target, resampling).overlaps:
         raise SceneError(
             f"input {found.name!r} of scene {scene.id!r} does not overlap its reference input {named!r}: "
@@ -153,6 +155,15 @@ def _onto(
     moved = _resampled(found, target, resampling)
     told = [text for text in (found.alignment, moved.alignment) if text != "native"]
     return replace(moved, scale=wanted.scale, alignment="; then ".join(told))
+
+
+def _check_crs(scene: Scene, found: SceneInput, target: GeoBox) -> None:
+    """Refuse to bring an input onto another grid if one of the two lies nowhere on the Earth."""
+    if not same_grid(found.geobox, target) and None in (found.geobox.crs, target.crs):
+        raise SceneError(
+            f"input {found.name!r} of scene {scene.id!r} lies on another grid than its fellows, and without a "
+            "coordinate reference system it is not known where: assign one to each file with `gdal_translate -a_srs`"
+        )
 
 
 def _resampled(found: SceneInput, target: GeoBox, resampling: Resampling) -> SceneInput:

@@ -110,7 +110,7 @@ def _keeps_to(search: Search, item: Any) -> bool:
         return True
 
 
-def open_scene(source: Source, assets: Assets | None = None) -> Scene:
+def open_scene(source: Source, assets: Assets | None = None, *, allow_no_crs: bool = False) -> Scene:
     """Open a scene; only metadata is read.
 
     Parameters
@@ -121,6 +121,9 @@ def open_scene(source: Source, assets: Assets | None = None) -> Scene:
     assets
         What of it to take; see `Assets`. None takes all bands of a raster, and offers each variable of a Zarr
         store and each data asset of an item as an input for `align` to choose from.
+    allow_no_crs
+        Take images that lie nowhere on the Earth: their grid is that of their pixels, and what is made of them has no
+        coordinate reference system either. Refused otherwise.
 
     Returns
     -------
@@ -135,24 +138,27 @@ def open_scene(source: Source, assets: Assets | None = None) -> Scene:
         If something is missing or cannot be used: the message says what, and what to do.
     """
     plain, chosen = _plain(source), _by_input(assets)
-    told = opened_with(source, assets)
+    told = opened_with(source, assets, allow_no_crs=allow_no_crs)
     if isinstance(plain, str) and _is_stac(plain):
         item = read_stac(plain)
         if not isinstance(item, pystac.Item):
             raise SceneError(
                 f"'{plain}' is a catalogue, not a scene: open the scenes that `scene_refs` finds in it"
             )
-        return replace(item_scene(item, chosen), opened_with=told)
-    inputs = _inputs(plain, chosen)
+        return replace(item_scene(item, chosen, allow_no_crs), opened_with=told)
+    inputs = _inputs(plain, chosen, allow_no_crs)
     files = tuple(dict.fromkeys(f for found in inputs.values() for f in found.sources))
     return Scene(
         id=_file_id(plain), inputs=inputs, sources=files, properties=_datetime(inputs), opened_with=told
     )
 
 
-def opened_with(source: Source, assets: Assets | None = None) -> dict[str, Any]:
+def opened_with(
+    source: Source, assets: Assets | None = None, *, allow_no_crs: bool = False
+) -> dict[str, Any]:
     """Return the `opened_with` of the scene that `open_scene` gives for the same arguments."""
-    return {"source": _plain(source), "assets": _by_input(assets)}
+    allowed = {"allow_no_crs": True} if allow_no_crs else {}
+    return {"source": _plain(source), "assets": _by_input(assets), **allowed}
 
 
 def scene_id(source: Source) -> str | None:
@@ -174,6 +180,8 @@ def scene_id(source: Source) -> str | None:
 def open_truth(source: Source) -> SceneInput:
     """Open what a product is compared with: as `open_scene`, but one input, and indices into a colour table are labels.
 
+    It may be without a CRS, as the product of an image without one is; whether their grids agree is for others to say.
+
     Raises
     ------
     SceneError
@@ -181,8 +189,8 @@ def open_truth(source: Source) -> SceneInput:
     """
     plain = _plain(source)
     if isinstance(plain, str) and not _is_stac(plain) and not is_zarr(plain):
-        return open_raster(ONLY_INPUT, plain, indices=True)
-    scene = open_scene(source)
+        return open_raster(ONLY_INPUT, plain, indices=True, allow_no_crs=True)
+    scene = open_scene(source, allow_no_crs=True)
     if len(scene.inputs) != 1:
         raise SceneError(
             f"the truth must be one raster, '{plain}' offers {', '.join(scene.inputs)}: give the file of one"
@@ -200,7 +208,11 @@ def reopen(opened_with: Mapping[str, Any]) -> Scene:
     """
     if "source" not in opened_with:
         raise SceneError("this scene was made in memory and cannot be opened again: give it as it was made")
-    return open_scene(opened_with["source"], opened_with.get("assets"))
+    return open_scene(
+        opened_with["source"],
+        opened_with.get("assets"),
+        allow_no_crs=opened_with.get("allow_no_crs", False),
+    )
 
 
 def _plain(source: Source) -> str | dict[str, str]:
@@ -249,36 +261,41 @@ def _by_input(assets: Assets | None) -> dict[str, list[str]] | None:
     return {name: list(names) for name, names in chosen.items()}
 
 
-def _inputs(plain: str | dict[str, str], chosen: dict[str, list[str]] | None) -> dict[str, SceneInput]:
+def _inputs(
+    plain: str | dict[str, str], chosen: dict[str, list[str]] | None, allow_no_crs: bool
+) -> dict[str, SceneInput]:
     """Open rasters and Zarr stores."""
     if isinstance(plain, str):
         if is_zarr(plain):
-            return _zarr_inputs(plain, chosen)
+            return _zarr_inputs(plain, chosen, allow_no_crs)
         if chosen is None:
-            return {ONLY_INPUT: open_raster(ONLY_INPUT, plain)}
-        return {name: open_raster(name, plain, bands) for name, bands in chosen.items()}
+            return {ONLY_INPUT: open_raster(ONLY_INPUT, plain, allow_no_crs=allow_no_crs)}
+        return {
+            name: open_raster(name, plain, bands, allow_no_crs=allow_no_crs) for name, bands in chosen.items()
+        }
     strays = sorted(set(chosen or ()) - set(plain))
     if strays:
         raise SceneError(
             f"assets are named for {', '.join(map(repr, strays))}, but the files are for "
             f"{', '.join(map(repr, plain))}: name them by input, as in {next(iter(plain))}=1,2,3"
         )
-    return {name: _single(name, href, (chosen or {}).get(name)) for name, href in plain.items()}
+    return {name: _single(name, href, (chosen or {}).get(name), allow_no_crs) for name, href in plain.items()}
 
 
-def _single(name: str, href: str, wanted: Sequence[str] | None) -> SceneInput:
+def _single(name: str, href: str, wanted: Sequence[str] | None, allow_no_crs: bool) -> SceneInput:
     if not is_zarr(href):
-        return open_raster(name, href, wanted)
-    found = _zarr_inputs(href, {name: list(wanted)} if wanted else None)
+        return open_raster(name, href, wanted, allow_no_crs=allow_no_crs)
+    found = _zarr_inputs(href, {name: list(wanted)} if wanted else None, allow_no_crs)
     if len(found) > 1:
         raise SceneError(f"'{href}' holds the variables {', '.join(found)}: say which make up input {name!r}")
     return replace(next(iter(found.values())), name=name)
 
 
-def _zarr_inputs(href: str, chosen: dict[str, list[str]] | None) -> dict[str, SceneInput]:
+def _zarr_inputs(href: str, chosen: dict[str, list[str]] | None, allow_no_crs: bool) -> dict[str, SceneInput]:
     if chosen is None:
-        return open_zarr(href)
-    there = open_zarr(href, list(dict.fromkeys(n for names in chosen.values() for n in names)))
+        return open_zarr(href, allow_no_crs=allow_no_crs)
+    wanted = list(dict.fromkeys(n for names in chosen.values() for n in names))
+    there = open_zarr(href, wanted, allow_no_crs=allow_no_crs)
     return {name: combine(name, [there[n] for n in names]) for name, names in chosen.items()}
 
 

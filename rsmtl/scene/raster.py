@@ -111,6 +111,7 @@ def open_raster(
     declared: Sequence[Declared] = (),
     *,
     indices: bool = False,
+    allow_no_crs: bool = False,
 ) -> SceneInput:
     """Open a raster as an input of a scene; no pixel is read.
 
@@ -124,6 +125,8 @@ def open_raster(
         One entry per band of the file, with or without alpha.
     indices
         Take indices into a colour table as they are: they are labels. Refused otherwise.
+    allow_no_crs
+        Take a file without a CRS, too.
 
     Raises
     ------
@@ -140,7 +143,7 @@ def open_raster(
                 _check_values(f"'{href}'", dataset, indices)
                 check_blocks(f"'{href}'", href, dataset)
                 check_sources(f"'{href}'", href, dataset)
-                return _describe(name, href, dataset, bands, declared)
+                return _describe(name, href, dataset, bands, declared, allow_no_crs)
     except SceneError:
         raise
     except Exception as error:  # rasterio lets exceptions of GDAL's through that share no base class
@@ -184,10 +187,15 @@ def _is_stream(href: str) -> bool:
 
 
 def _describe(
-    name: str, href: str, dataset: DatasetReader, wanted: Sequence[str] | None, declared: Sequence[Declared]
+    name: str,
+    href: str,
+    dataset: DatasetReader,
+    wanted: Sequence[str] | None,
+    declared: Sequence[Declared],
+    allow_no_crs: bool,
 ) -> SceneInput:
     what = f"'{href}'"
-    geobox = _grid(what, dataset)
+    geobox = _grid(what, dataset, allow_no_crs)
     known = _by_band(what, dataset, declared)
     bands = _choose(what, wanted, known, _alpha(dataset))
     names = tuple(str(known[k].name) for k in bands)
@@ -234,14 +242,14 @@ def _check_values(what: str, dataset: DatasetReader, indices: bool) -> None:
         )
 
 
-def _grid(what: str, dataset: DatasetReader) -> GeoBox:
+def _grid(what: str, dataset: DatasetReader, allow_no_crs: bool) -> GeoBox:
     if dataset.transform.is_identity and dataset.gcps[0]:
         raise SceneError(
             f"{what} is located by ground control points only: put it on a grid with `gdalwarp` first"
         )
     if dataset.transform.is_identity and dataset.rpcs:
         raise SceneError(f"{what} is located by RPCs only: orthorectify it with `gdalwarp -rpc` first")
-    return checked_grid(what, dataset.crs, dataset.transform, dataset.shape)
+    return checked_grid(what, dataset.crs, dataset.transform, dataset.shape, allow_no_crs)
 
 
 def _by_band(what: str, dataset: DatasetReader, declared: Sequence[Declared]) -> dict[int, Declared]:

@@ -108,7 +108,7 @@ def _create(path: Path, data: xr.DataArray, nodata: float | None) -> DatasetWrit
         width=width,
         dtype=data.dtype.name,
         nodata=nodata,
-        crs=str(geobox.crs.to_wkt()),
+        crs=None if geobox.crs is None else str(geobox.crs.to_wkt()),
         transform=geobox.affine,
         tiled=True,
         blockxsize=_BLOCK_PX,

@@ -184,10 +184,11 @@ def _processing(run: Run) -> dict[str, Any]:
 
 
 def _grid(grid: GeoBox) -> dict[str, Any]:
-    """Projection fields; a CRS without a code is given in full."""
-    assert grid.crs is not None
-    code = grid.crs.to_epsg()
-    crs = {"proj:code": f"EPSG:{code}"} if code else {"proj:code": None, "proj:wkt2": grid.crs.to_wkt()}
+    """Projection fields; a CRS without a code is given in full, and none is what the extension calls it: null."""
+    crs: dict[str, str | None] = {"proj:code": None}
+    if grid.crs is not None:
+        code = grid.crs.to_epsg()
+        crs = {"proj:code": f"EPSG:{code}"} if code else {**crs, "proj:wkt2": grid.crs.to_wkt()}
     return {**crs, "proj:shape": list(grid.shape), "proj:transform": list(grid.affine)[:6]}
 
 

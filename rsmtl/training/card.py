@@ -15,7 +15,7 @@ def describe(card: Card, name: str) -> str:
     lines = [
         f"# {name}",
         "",
-        f"System `{card.spec.system}`; epoch {training.get('epoch', '–')} was the best.",
+        f"System `{card.spec.system}`; weights of epoch {training.get('epoch', '–')}.",
         "",
     ]
     lines += [

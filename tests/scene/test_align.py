@@ -239,3 +239,17 @@ def test_real_pairs(real_data, pan, ms, n, scale):
     both = np.isfinite(coarse) & np.isfinite(values["ms"][:, :rows, :cols]).all(axis=0)
     assert np.corrcoef(coarse[both], values["ms"][:3, :rows, :cols].mean(axis=0)[both])[0, 1] > 0.8
     assert valid.any()
+
+
+def test_inputs_without_a_crs_go_together_on_one_grid_only(tmp_path):
+    """Where a coarser one lies is not known: put by its pixel coordinates it would cover a corner of the other."""
+    pan = write_raster(tmp_path / "pan.tif", image(1, 80, 60), grid(2.5), crs=None)
+    fitting = write_raster(tmp_path / "fitting.tif", image(4, 20, 15), grid(10), crs=None)
+    aligned = align(open_scene({"pan": pan, "ms": fitting}, allow_no_crs=True), PAN_MS)
+    assert aligned.inputs["ms"].alignment == "native"
+    for crs in (None, CRS):
+        other = write_raster(tmp_path / "other.tif", image(4, 20, 15), grid(10, dx=5), crs=crs)
+        with pytest.raises(
+            SceneError, match="input 'ms' of scene 'pan' lies on another grid than its fellows, and"
+        ):
+            align(open_scene({"pan": pan, "ms": other}, allow_no_crs=True), PAN_MS)

@@ -82,3 +82,13 @@ def test_a_plain_source_is_a_reference_to_itself(tmp_path):
 def test_what_is_not_there_is_refused(name):
     with pytest.raises(SceneError, match=r"does not exist|cannot be opened as a raster"):
         open_scene(name)
+
+
+def test_a_scene_without_a_crs_is_opened_again_as_it_was(tmp_path):
+    path = write_raster(tmp_path / "a.tif", image(2, 6, 6), crs=None)
+    scene = open_scene(path, allow_no_crs=True)
+    assert scene.inputs["image"].geobox.crs is None
+    assert reopen(scene.opened_with).inputs["image"].geobox == scene.inputs["image"].geobox
+    with pytest.raises(SceneError, match=r"has no coordinate reference system: .* with `--allow-no-crs`"):
+        open_scene(path)
+    assert "allow_no_crs" not in open_scene(write_raster(tmp_path / "b.tif", image(1, 6, 6))).opened_with
