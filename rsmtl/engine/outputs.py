@@ -17,6 +17,11 @@ PROBABILITY_STEPS = 254
 """A stored probability p stands for p / 254."""
 
 
+def asked_heads(spec: ModelSpec, settings: Settings) -> tuple[HeadSpec, ...]:
+    """Return the heads that a run stores."""
+    return spec.heads
+
+
 def outputs_of(spec: ModelSpec, scene: Scene, settings: Settings) -> tuple[Output, ...]:
     """Return the arrays that a run of the model over an aligned scene stores."""
     found: list[Output] = []
