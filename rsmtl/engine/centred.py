@@ -78,7 +78,9 @@ def centred(
             ones = np.ones(tuple(found.shape[1:]), np.float32)
             blend.add(sums, found, blend.in_steps(ones, head.kind).to(device), head.kind)
             if not valid.all():
-                sums.masked_fill_(to_device(torch.from_numpy(~valid_at(valid, head.scale)), device), torch.nan)
+                sums.masked_fill_(
+                    to_device(torch.from_numpy(~valid_at(valid, head.scale)), device), torch.nan
+                )
             stored |= finish_area(plan, head, [to_host(sums).numpy()])
     return stored
 

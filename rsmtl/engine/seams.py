@@ -143,9 +143,17 @@ class _Sizes:
 
 def _compared(found: Seam, look: Look, lines: Floats, causes: Floats, by: _Sizes) -> Seam:
     """Judge what the scene does not explain; it may show what the scene's own contrasts hide, and the reverse."""
-    own = replace(_judged(look, unexplained(lines, causes), by), compared=True)
-    share = abs(own.amplitude / found.amplitude) if own.is_grid and found.is_grid else float(own.is_grid)
-    if found.is_grid and share < OWN_SHARE and _repeats(causes, by.seed):
+    rest = unexplained(lines, causes)
+    own = replace(_judged(look, rest, by), compared=True)
+    row = len(look.channels) * (own.verdict == "steps") + (
+        look.names.index(own.channel) if own.channel else len(look.channels)
+    )
+    whole, left = (
+        abs(float(mean_known(part[:, row, by.widths.index(own.width_px), part.shape[-1] // 2], 0)))
+        for part in (lines, rest)
+    )
+    is_own = own.is_grid and left >= OWN_SHARE * whole
+    if found.is_grid and not is_own and _repeats(causes, by.seed):
         return replace(found, verdict="in the scene", compared=True)
     return own
 
