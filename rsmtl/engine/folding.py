@@ -139,7 +139,7 @@ def fold(lines: Floats, seed: int) -> Fold:
     return Fold(_at(lines, middle)[0], elsewhere, noise, (1 + reached) / (1 + N_DRAWS))
 
 
-def unexplained(lines: Floats, causes: Floats) -> Floats:
+def unexplained(lines: Floats, causes: Floats, within_places: bool = False) -> Floats:
     """Return contrasts less what those of another image, of the same kind and width, explain by a linear fit.
 
     Parameters
@@ -148,12 +148,15 @@ def unexplained(lines: Floats, causes: Floats) -> Floats:
         As for `fold`; a fit is over all lines and places of a contrast.
     causes
         The same of the other image, of as many channels as it has.
+    within_places
+        Whether to fit only what differs from line to line at a place: a grid, the same on all lines, then has no part
+        in the fit and keeps its height. What the other image repeats has none either, and may be left unexplained.
     """
     kinds = [_kinds(part.shape[1]) for part in (lines, causes)]
     rest = np.empty_like(lines)
     for ours, theirs in zip(*kinds, strict=True):
         for row, width in product(range(ours.start, ours.stop), range(lines.shape[2])):
-            rest[:, row, width] = _residual(lines[:, row, width], causes[:, theirs, width])
+            rest[:, row, width] = _residual(lines[:, row, width], causes[:, theirs, width], within_places)
     return rest
 
 
@@ -162,15 +165,19 @@ def _kinds(n: int) -> tuple[slice, slice, slice]:
     return slice(0, n // 2), slice(n // 2, n - 1), slice(n - 1, n)
 
 
-def _residual(y: Floats, causes: Floats) -> Floats:
+def _residual(y: Floats, causes: Floats, within_places: bool) -> Floats:
     """Return `(lines, places)` less its linear fit by `(lines, causes, places)`."""
     x = np.moveaxis(causes, 1, -1)
     usable = np.isfinite(y) & np.isfinite(x).all(-1)
     if not usable.any():
         return np.full_like(y, np.nan)
-    centred = x[usable] - x[usable].mean(0)
-    gains, *_ = np.linalg.lstsq(centred, y[usable] - y[usable].mean(), rcond=None)
-    return np.where(usable, y - np.nan_to_num(x) @ gains, np.nan)
+    fitted_y, fitted_x = np.where(usable, y, np.nan), np.where(usable[..., None], x, np.nan)
+    if within_places:
+        fitted_y, fitted_x = fitted_y - mean_known(fitted_y, 0), fitted_x - mean_known(fitted_x, 0)
+    centred = fitted_x[usable] - fitted_x[usable].mean(0)
+    gains, *_ = np.linalg.lstsq(centred, fitted_y[usable] - fitted_y[usable].mean(), rcond=None)
+    rest: Floats = np.where(usable, y - np.nan_to_num(x) @ gains, np.nan)
+    return rest
 
 
 def mean_known(values: Floats, axis: int) -> Floats:

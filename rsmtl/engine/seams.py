@@ -155,7 +155,8 @@ def _compared(found: Seam, look: Look, lines: Floats, causes: Floats, by: _Sizes
     is_own = own.is_grid and left >= OWN_SHARE * whole
     if found.is_grid and not is_own and _repeats(causes, by.seed):
         return replace(found, verdict="in the scene", compared=True)
-    return own
+    whole_height = _judged(look, unexplained(lines, causes, within_places=True), by)
+    return replace(whole_height, compared=True) if whole_height.verdict == own.verdict else own
 
 
 def _widths(axis: Axis) -> tuple[int, ...]:

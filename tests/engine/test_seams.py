@@ -221,7 +221,7 @@ def test_a_model_that_is_dark_at_its_edges_leaves_a_grid(
     amount: float, fields_tiff: Path, tmp_path: Path
 ) -> None:
     (found,) = seams(product_of(fields_tiff, dark(amount), tmp_path).folder)
-    assert found.words == f"a grid of 32 px bands, {amount:.0f} DN dark"
+    assert found.words == f"a grid of 32 px bands, {-found.amplitude:.2g} DN dark"
     assert found.amplitude == pytest.approx(-amount, rel=0.2)
 
 
