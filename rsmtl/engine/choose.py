@@ -225,6 +225,11 @@ def _grid_step(spec: ModelSpec) -> int:
     return lcm(*(scale.denominator for scale in _scales(spec).values()))
 
 
+def lattice_step(spec: ModelSpec) -> int:
+    """Return reference pixels at whose multiples windows begin, so that poolings and all grids fall alike in each."""
+    return lcm(spec.divisor, _grid_step(spec))
+
+
 def _up(px: Fraction | int, step: int) -> int:
     """Return the least multiple of a step that is not below a length."""
     return ceil(Fraction(px) / step) * step
