@@ -115,9 +115,7 @@ def _costs(
     from rsmtl.engine.cost import costs_of
     from rsmtl.engine.executor import in_order
 
-    one_by_one = partial(
-        costs_of, measure=len(refs) <= IN_FULL, any_gsd=any_gsd, allow_no_crs=allow_no_crs
-    )
+    one_by_one = partial(costs_of, measure=len(refs) <= IN_FULL, any_gsd=any_gsd, allow_no_crs=allow_no_crs)
     if len(refs) == 1:  # then the workers may be needed to fit a classical method to it
         yield from one_by_one(refs, assets, find, settings, executor)
         return

@@ -183,7 +183,10 @@ def plan(
         outputs=outputs,
         delivered_scales={i.name: _delivered_scale(scene, i.name, spec.reference) for i in spec.inputs},
         exact={head.name: exact_values(head, aligned, radiometry, samples) for head in continuous},
-        notes=(*filter(None, [aligned.nowhere, choice_note(scene, spec)]), *outside_notes(aligned, wanted, samples)),
+        notes=(
+            *filter(None, [aligned.nowhere, choice_note(scene, spec)]),
+            *outside_notes(aligned, wanted, samples),
+        ),
     )
 
 

@@ -343,7 +343,7 @@ def terminal(*words: object) -> Iterator[Terminal]:
 def test_ctrl_c_says_what_stands_and_resume_goes_on(
     call: Call, model: Path, tmp_path: Path, workers: tuple[object, ...]
 ) -> None:
-    large = write_raster(tmp_path / "large.tif", image(3, 784, 784))
+    large = write_raster(tmp_path / "large.tif", image(3, 768, 768))
     words = ("predict", large, "--model", model, "--out", tmp_path / "out", "--chunk", 4, *SMALL)
     with terminal(*words, *workers) as shown:
         shown.read_until(r"[1-9]\d*/16 chunks")
@@ -359,4 +359,4 @@ def test_ctrl_c_says_what_stands_and_resume_goes_on(
     found = call(*words, "--resume", "--json").json["scenes"][0]
     assert found["n_windows"] == 16 * 16
     assert found["windows_run"] <= 16 * (16 - int(standing[1]))  # each chunk owns 4 × 4
-    assert found["px"] < 784 * 784
+    assert found["px"] < 768 * 768
