@@ -73,7 +73,7 @@ def run_chunk(plan: Plan, chunk: Chunk) -> Partial:
     with clock.stage("read"):
         values, valid = read_window(plan.scene, plan.model.spec, region[0].slice, region[1].slice)
         inputs = [
-            (_network_values(plan, name, values.pop(name)), i.scale) for name, i in plan.scene.inputs.items()
+            (network_values(plan, name, values.pop(name)), i.scale) for name, i in plan.scene.inputs.items()
         ]
     owned = plan.lattice.windows_of(chunk)
     windows = [w for w in owned if valid[w.y.within(region[0]).slice, w.x.within(region[1]).slice].any()]
@@ -136,7 +136,8 @@ def finish_chunk(
     return whole
 
 
-def _network_values(plan: Plan, name: str, values: NDArray[np.float32]) -> Tensor:
+def network_values(plan: Plan, name: str, values: NDArray[np.float32]) -> Tensor:
+    """Return physical values `(C, H, W)` of an input as the network sees them; 0 where they are not valid."""
     network = torch.from_numpy(plan.radiometry[name].to_network(values))
     return network.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
 
@@ -177,7 +178,7 @@ def _add_window(
 def _scaled_sizes(plan: Plan, scale: Fraction) -> tuple[int, int, int]:
     """Window, overlap and margin on a head's grid; a margin that ends within a pixel takes the whole pixel."""
     window, overlap, margin = (
-        px * scale for px in (plan.lattice.window, plan.lattice.overlap, plan.model.spec.margin)
+        px * scale for px in (plan.lattice.window, plan.lattice.overlap, plan.settings.margin)
     )
     return int(window), int(overlap), ceil(margin)
 
