@@ -276,7 +276,9 @@ def test_dubai(margin: int, overlap: int, is_grid: bool, real_data: Path, tmp_pa
     tiff = fakes.write_tiff(tmp_path / "dubai.tif", pixels)
     model = load_model("urec-dubai")
     model = replace(model, spec=model.spec.model_copy(update={"margin": margin}), source="")
-    product = write(open_scene(tiff), model, tmp_path, Settings(window=512, overlap=overlap, heads=fakes.UREC_HEADS))
+    product = write(
+        open_scene(tiff), model, tmp_path, Settings(window=512, overlap=overlap, heads=fakes.UREC_HEADS)
+    )
     found = {seam.output: seam for seam in seams(product.folder)}["reconstruction"]
     assert found.is_grid == is_grid
     if is_grid:
