@@ -1,7 +1,7 @@
 """What a run will do, fixed before anything runs: every job of a run is given this and a chunk."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache, cached_property
 from importlib.metadata import version
 from typing import Any
@@ -13,6 +13,7 @@ from odc.geo.geobox import GeoBox
 from rsmtl.blend import CLASS_STEPS, Exact
 from rsmtl.config import RunSettings, Settings
 from rsmtl.engine.choose import choose
+from rsmtl.engine.edge_response import probe_edges
 from rsmtl.engine.exact import Sample, exact_values
 from rsmtl.engine.executor import Executor, SerialExecutor
 from rsmtl.engine.gsd import check_gsd
@@ -21,6 +22,7 @@ from rsmtl.engine.outside import outside_notes
 from rsmtl.engine.ratio import pixel_ratio
 from rsmtl.errors import ModelError, PlanError
 from rsmtl.lattice import Lattice
+from rsmtl.models.margin import EdgeResponse
 from rsmtl.models.model import Model
 from rsmtl.models.spec import HeadSpec, ModelSpec
 from rsmtl.radiometry import Radiometry
@@ -65,6 +67,8 @@ class Plan:
     """By continuous head: the values that it may have."""
     notes: tuple[str, ...]
     """What whoever asked should know of the scene, a sentence each; none of it prevents a run."""
+    edges: Mapping[str, EdgeResponse] = field(default_factory=dict)
+    """By head, the edge response as far as it is known; it decides nothing any more."""
 
     @cached_property
     def heads(self) -> tuple[HeadSpec, ...]:
@@ -140,7 +144,8 @@ def plan(
     any_gsd
         Whether to take a scene whose GSD is far from that of the model's training.
     executor
-        On one of whose workers a GPU is probed if the batch is left open; in this thread unless said.
+        On one of whose workers a GPU is probed if the batch is left open, and the model's edge response is measured
+        if neither the model nor the settings say what margin it needs. Default: this thread.
 
     Raises
     ------
@@ -160,13 +165,19 @@ def plan(
     if not any_gsd:
         check_gsd(spec, aligned)
     height, width = aligned.inputs[spec.reference].geobox.shape
-    chosen = choose(settings, model, (height, width), outputs, executor or SerialExecutor(), default_chunk)
-    sizes = chosen.settings
-    laid = Lattice(height, width, sizes.window, sizes.overlap, sizes.chunk)
-    _check_number(laid)
     wanted = {
         i.name: SCENE_PERCENTILES if settings.radiometry == "scene" else i.radiometry for i in spec.inputs
     }
+    executor = executor or SerialExecutor()
+
+    def probe() -> dict[str, EdgeResponse]:
+        fitted = {name: one.fit(_sample(aligned.inputs[name], one)) for name, one in wanted.items()}
+        return executor.submit(probe_edges, model, settings, aligned, fitted).result()
+
+    chosen = choose(settings, model, (height, width), outputs, executor, default_chunk, probe)
+    sizes = chosen.settings
+    laid = Lattice(height, width, sizes.window, sizes.overlap, sizes.chunk)
+    _check_number(laid)
     radiometry, samples = wanted, dict[str, Sample]()
     if measure:
         samples = {name: _sample(aligned.inputs[name], found) for name, found in wanted.items()}
@@ -187,6 +198,7 @@ def plan(
             *filter(None, [aligned.nowhere, choice_note(scene, spec)]),
             *outside_notes(aligned, wanted, samples),
         ),
+        edges=chosen.edges,
     )
 
 

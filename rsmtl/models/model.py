@@ -1,11 +1,12 @@
 """A model that is ready to run: spec, module in evaluation mode, and a hash that says which weights."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from torch import nn
 
+from rsmtl.models.margin import Measured
 from rsmtl.models.spec import ModelSpec
 
 
@@ -30,6 +31,8 @@ class Model:
     """What `load_model` finds it by; empty for a module in memory."""
     fitted: str = ""
     """The classical method that was fitted to the scene; empty for any other model."""
+    measured: Measured = field(default_factory=Measured)
+    """How it depends on the distance to a window's edge, and on the window's size; for choosing, and for people."""
 
     @classmethod
     def from_module(cls, module: nn.Module, spec: ModelSpec) -> "Model":
@@ -51,4 +54,4 @@ class Model:
             )  # which makes Models: needed here only to name it
 
             return reload_model, (self.source, self.sha256)
-        return Model, (self.spec, self.module, self.sha256, self.source, self.fitted)
+        return Model, (self.spec, self.module, self.sha256, self.source, self.fitted, self.measured)
