@@ -292,10 +292,11 @@ def check_sizes(spec: ModelSpec, window: int, overlap: int, margin: int = 0) -> 
         Naming the size, the divisor and the nearest sizes that fit.
     """
     check_divisible("window", window, spec.divisor, f"the model {spec.system!r} asks for it")
-    for part in (*spec.inputs, *spec.heads):
-        why = f"{part.name!r} lies on a grid of scale {part.scale}"
-        check_divisible("window", window, part.scale.denominator, why)
-        check_divisible("overlap", overlap, part.scale.denominator, why)
+    scales = {i.name: i.scale for i in spec.inputs} | {h.name: h.scale for h in spec.heads}
+    for name, scale in scales.items():
+        why = f"{name!r} lies on a grid of scale {scale}"
+        check_divisible("window", window, scale.denominator, why)
+        check_divisible("overlap", overlap, scale.denominator, why)
     needed = needed_overlap(spec, margin)
     if overlap < needed:
         raise PlanError(

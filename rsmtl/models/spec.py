@@ -217,7 +217,8 @@ class ModelSpec(_Frozen):
     @property
     def grid_step(self) -> int:
         """Reference pixels whose multiples are whole pixels on every grid."""
-        return lcm(*(part.scale.denominator for part in (*self.inputs, *self.heads)))
+        scales = [i.scale for i in self.inputs] + [h.scale for h in self.heads]
+        return lcm(*(scale.denominator for scale in scales))
 
     @property
     def step(self) -> int:
