@@ -26,7 +26,7 @@ OBJECTS = {
     "Model": (MODEL, ["urec", "6 classes", "parameters", MODEL.sha256[:12]]),
     "Plan": (
         plan(SCENE, MODEL, Settings(window=128, overlap=32), measure=False),
-        ["12 of 128 px that overlap by 32 px", "segmentation, reconstruction"],
+        ["12 of 128 px that overlap by 32 px", "segmentation"],
     ),
     "Product": (
         Product("<b>&scene", Path("out/scene"), False, 12, 12, 120_000, 3.25),

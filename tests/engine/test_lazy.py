@@ -263,7 +263,12 @@ def holed(storage: Storage | None = None) -> Scene:
 
 
 SIXTEEN_BITS = Storage("uint16", nodata=0)
-WITH_EXTRAS = Settings(window=128, overlap=32, extras=("confidence", "probabilities"))
+WITH_EXTRAS = Settings(
+    window=128,
+    overlap=32,
+    extras=("confidence", "probabilities"),
+    heads=("segmentation", "reconstruction"),
+)
 
 
 @pytest.mark.parametrize(

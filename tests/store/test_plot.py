@@ -19,7 +19,9 @@ def heads(request: pytest.FixtureRequest) -> xr.Dataset:
     values = fakes.textured((3, 60, 90)) * 1000 + 1
     values[:, :, :20] = np.nan
     scene = fakes.make_scene(values, Storage("uint16", nodata=0))
-    settings = Settings(window=64, overlap=16, extras=("confidence",))
+    settings = Settings(
+        window=64, overlap=16, extras=("confidence",), heads=("segmentation", "reconstruction")
+    )
     return predict(scene, fakes.random_urec(), settings, decode=request.param).compute()
 
 
