@@ -119,7 +119,7 @@ def draw(
         figure.legend(
             handles=handles, loc="outside lower center", ncols=n_columns, fontsize=11, frameon=False
         )
-    canvas = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
     drawn = few_colors(Image.fromarray(np.asarray(canvas.buffer_rgba())), [found.color for found in classes])
     with replacing(path) as unfinished:
