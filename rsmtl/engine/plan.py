@@ -30,6 +30,7 @@ from rsmtl.redaction import redacted_value
 from rsmtl.scene.align import align, choice_note
 from rsmtl.scene.read import reduced, sample_values
 from rsmtl.scene.scene import Scene, SceneInput
+from rsmtl.shown import Shown, few
 from rsmtl.store.ledger import fingerprint_digest
 from rsmtl.store.output import Output
 
@@ -48,8 +49,8 @@ def fingerprinted_software() -> dict[str, str]:
     return {name: version(name) for name in ("rsmtl", "torch", "numpy", "rasterio", "odc-geo")}
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, repr=False)
+class Plan(Shown):
     """A scene aligned to a model, and how it is run. The same on every worker; a job adds only a chunk."""
 
     scene: Scene
@@ -78,6 +79,21 @@ class Plan:
     def steps(self, head: HeadSpec) -> float:
         """Steps in a value of one."""
         return CLASS_STEPS if head.kind == "classes" else self.exact[head.name].steps
+
+    def facts(self) -> dict[str, str]:
+        """Return what runs over what, in which pieces."""
+        sizes = self.settings
+        rows, cols = self.lattice.shape
+        return {
+            "of": self.scene.id,
+            "model": self.model.facts()["name"],
+            "size": f"{self.lattice.height:,} × {self.lattice.width:,} px",
+            "windows": f"{self.lattice.n_windows:,} of {sizes.window} px that overlap by {sizes.overlap} px",
+            "chunks": f"{rows * cols:,} of {self.lattice.y.chunk_px} px",
+            "batch": str(sizes.batch),
+            "precision": f"{sizes.precision} on {sizes.device}",
+            "outputs": few(tuple(output.name for output in self.outputs)),
+        }
 
     @property
     def geobox(self) -> GeoBox:

@@ -8,6 +8,7 @@ from torch import nn
 
 from rsmtl.models.margin import Measured
 from rsmtl.models.spec import ModelSpec
+from rsmtl.shown import Shown, few
 
 
 @runtime_checkable
@@ -18,8 +19,8 @@ class Selective(Protocol):
         """Compute these heads no more, as far as nothing else needs them; the others keep their bits."""
 
 
-@dataclass(frozen=True, eq=False)
-class Model:
+@dataclass(frozen=True, eq=False, repr=False)
+class Model(Shown):
     """What the engine runs."""
 
     spec: ModelSpec
@@ -42,6 +43,24 @@ class Model:
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return cls(spec=spec, module=module.eval(), sha256=digest.hexdigest())
+
+    def facts(self) -> dict[str, str]:
+        """Return system, inputs, heads, size and hash."""
+        spec = self.spec
+        return {
+            "name": self.fitted or self.source.replace("\\", "/").rsplit("/", 1)[-1] or spec.system,
+            "system": spec.system,
+            **{f"input {i.name}": few(i.bands) or f"{i.channels} bands" for i in spec.inputs},
+            **{
+                f"head {h.name}": f"{h.n_classes} classes"
+                + (f": {few(tuple(c.name for c in h.classes))}" if h.classes else "")
+                if h.kind == "classes"
+                else f"{h.channels} band{'' if h.channels == 1 else 's'}"
+                for h in spec.heads
+            },
+            "parameters": f"{sum(p.numel() for p in self.module.parameters()):,}",
+            "sha256": self.sha256[:12],
+        }
 
     def __dask_tokenize__(self) -> Any:
         return self.sha256
