@@ -101,7 +101,8 @@ def regions_of(
     if not window:
         return
     size, found = window + displacement(spec, window), 0
-    for y, x in places(spec, scene.inputs[spec.reference].geobox.shape, window):
+    height, width = scene.inputs[spec.reference].geobox.shape
+    for y, x in places(spec, (height, width), window):
         values, valid = read_window(scene, spec, slice(y, y + size), slice(x, x + size))
         if valid.all():
             yield [torch.from_numpy(radiometry[i.name].to_network(values[i.name])) for i in spec.inputs]

@@ -188,7 +188,10 @@ def plan(
 
     def probe() -> dict[str, EdgeResponse]:
         fitted = {name: one.fit(_sample(aligned.inputs[name], one)) for name, one in wanted.items()}
-        return executor.submit(probe_edges, model, settings, aligned, fitted).result()
+        found: dict[str, EdgeResponse] = executor.submit(
+            probe_edges, model, settings, aligned, fitted
+        ).result()
+        return found
 
     chosen = choose(settings, model, (height, width), outputs, executor, default_chunk, probe)
     sizes = chosen.settings

@@ -237,8 +237,8 @@ class _Sums:
         else:
             signed = near - deep
             off = signed.abs()
-        off, signed = (_by_bin(values, wide) for values in (off, signed))
-        return np.stack([off.mean(1), np.percentile(off, 99, axis=1), signed.mean(1)])
+        differences, biases = (_by_bin(values, wide) for values in (off, signed))
+        return np.stack([differences.mean(1), np.percentile(differences, 99, axis=1), biases.mean(1)])
 
     def response(self, window: int) -> EdgeResponse:
         """Return the mean over all pairs."""
@@ -253,7 +253,7 @@ class _Sums:
             bias=_rounded(bias) if continuous else (),
             floor=_rounded([difference[far].mean()])[0],
             floor_bias=_rounded([np.abs(bias[far]).max()])[0] if continuous else 0.0,
-            spread=_rounded([np.mean(self.spreads)])[0] if continuous else 1.0,
+            spread=_rounded([float(np.mean(self.spreads))])[0] if continuous else 1.0,
         )
 
 
