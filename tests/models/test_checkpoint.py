@@ -330,9 +330,12 @@ def test_shipped_models_are_small_and_run(name: str):
     head = model.spec.head("segmentation")
     assert len({c.color for c in head.classes}) == head.n_classes
     with torch.inference_mode():
-        outputs = model.module(torch.rand(1, 3, 64, 64))
+        inputs = (torch.rand(1, i.channels, *[int(64 * i.scale)] * 2) for i in model.spec.inputs)
+        outputs = model.module(*inputs)
     assert all(torch.isfinite(t).all() for t in outputs.values())
 
 
 def test_there_are_shipped_models():
-    assert {"dsrl-kampala", "srseg-kampala", "urec-dubai", "urec-landscape"} <= set(shipped_models())
+    assert {"dsrl-kampala", "panseg-landscape", "srseg-kampala", "urec-dubai", "urec-landscape"} <= set(
+        shipped_models()
+    )
