@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from rsmtl.config import Settings
@@ -14,7 +13,7 @@ from rsmtl.engine.executor import Executor
 from rsmtl.engine.product import Product, stood, write
 from rsmtl.engine.standing import standing
 from rsmtl.errors import RunError, SceneError
-from rsmtl.scene.open import Assets, SceneRef, open_scene
+from rsmtl.scene.open import Assets, SceneRef, Source, open_scene
 from rsmtl.scene.scene import Scene
 from rsmtl.store.place import Place
 
@@ -76,9 +75,10 @@ def open_listed(
                 executor,
                 f"opening {ref.id!r}",
                 OPEN_LIMIT_S,
-                partial(open_scene, allow_no_crs=request.allow_no_crs),
+                _open,
                 ref.source,
                 request.assets,
+                request.allow_no_crs,
             )
     except MemoryError as error:
         raise RunError(
@@ -86,6 +86,11 @@ def open_listed(
         ) from error
     take_id(taken, scene.id, ref)
     return scene
+
+
+def _open(source: Source, assets: Assets | None, allow_no_crs: bool) -> Scene:
+    """`open_scene` as a job, which has a name and no keywords."""
+    return open_scene(source, assets, allow_no_crs=allow_no_crs)
 
 
 def take_id(taken: MutableMapping[str, Any], name: str, ref: SceneRef) -> None:

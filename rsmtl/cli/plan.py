@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -115,13 +114,13 @@ def _costs(
     from rsmtl.engine.cost import costs_of
     from rsmtl.engine.executor import in_order
 
-    one_by_one = partial(costs_of, measure=len(refs) <= IN_FULL, any_gsd=any_gsd, allow_no_crs=allow_no_crs)
+    how = (len(refs) <= IN_FULL, any_gsd, allow_no_crs)
     if len(refs) == 1:  # then the workers may be needed to fit a classical method to it
-        yield from one_by_one(refs, assets, find, settings, executor)
+        yield from costs_of(refs, assets, find, settings, executor, *how)
         return
     shared, size = executor.share(find), max(1, min(BATCH, len(refs) // (4 * executor.n_slots)))
-    batches = ((refs[k : k + size], assets, shared, settings) for k in range(0, len(refs), size))
-    for costs in in_order(executor, one_by_one, batches):
+    batches = ((refs[k : k + size], assets, shared, settings, None, *how) for k in range(0, len(refs), size))
+    for costs in in_order(executor, costs_of, batches):
         yield from costs
 
 

@@ -103,14 +103,13 @@ def costs_of(
     find_model: ModelFinder,
     settings: Settings,
     executor: Executor | None = None,
-    *,
     measure: bool = False,
     any_gsd: bool = False,
     allow_no_crs: bool = False,
 ) -> list[tuple[str, Cost | RsmtlError]]:
     """Open scenes and project what each costs: its id and the figures, or what is wrong with it.
 
-    `measure` and `any_gsd` as in `plan`.
+    `measure` and `any_gsd` as in `plan`, `allow_no_crs` as in `open_scene`.
     """
     found: list[tuple[str, Cost | RsmtlError]] = []
     executor = executor or SerialExecutor()
