@@ -131,6 +131,7 @@ def plan(
     PlanError
         If window, overlap and scales do not go together, or a device that is to be probed is not there.
     """
+    model = model.as_it_is()
     spec = model.spec
     if model.fitted:
         check_radiometry(model.fitted, settings)

@@ -99,7 +99,7 @@ def write(
     """
     started, clock = datetime.now(UTC), time.perf_counter()
     settings, executor = settings or Settings(), executor or SerialExecutor()
-    folder = product_folder(place(out), scene.id)
+    folder, model = product_folder(place(out), scene.id), model.as_it_is()
     asked = settings
     if not overwrite or (resume and finished(folder) is None):
         settings = taken_up(asked, folder, model)
