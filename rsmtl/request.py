@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rsmtl.config import Settings
-from rsmtl.dispatch import limited, said_plainly
+from rsmtl.dispatch import limited
 from rsmtl.engine.classical import ModelFinder
 from rsmtl.engine.drain import JOB_LIMIT_S, Progress
 from rsmtl.engine.executor import Executor
@@ -61,10 +61,9 @@ def open_listed(
         If opening it takes too long, or ends workers.
     """
     try:
-        with said_plainly():
-            scene: Scene = limited(
-                executor, f"opening {ref.id!r}", OPEN_LIMIT_S, open_scene, ref.source, request.assets
-            )
+        scene: Scene = limited(
+            executor, f"opening {ref.id!r}", OPEN_LIMIT_S, open_scene, ref.source, request.assets
+        )
     except MemoryError as error:
         raise RunError(
             f"opening {ref.id!r} takes more memory than there is: leave it out, or use fewer workers"
@@ -99,18 +98,17 @@ def make_product(
         Also if this process runs out of memory.
     """
     try:
-        with said_plainly():
-            return write(
-                scene,
-                request.find_model(scene, request.settings, executor),
-                request.out,
-                request.settings,
-                executor=executor,
-                resume=request.resume,
-                overwrite=request.overwrite,
-                job_limit_s=request.job_limit_s,
-                on_progress=on_progress,
-            )
+        return write(
+            scene,
+            request.find_model(scene, request.settings, executor),
+            request.out,
+            request.settings,
+            executor=executor,
+            resume=request.resume,
+            overwrite=request.overwrite,
+            job_limit_s=request.job_limit_s,
+            on_progress=on_progress,
+        )
     except MemoryError as error:
         raise RunError(
             "the memory is full: use a smaller chunk, window or batch, or fewer workers, and finish with --resume"
