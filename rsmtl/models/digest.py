@@ -24,14 +24,25 @@ import torch
 from torch import Tensor, nn
 
 _ATOMS = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), type(NotImplemented))
-_SAID_BY_REPR = (range, slice, torch.dtype, torch.device, torch.Size, torch.memory_format, torch.layout, np.dtype)
+_SAID_BY_REPR = (
+    range,
+    slice,
+    torch.dtype,
+    torch.device,
+    torch.Size,
+    torch.memory_format,
+    torch.layout,
+    np.dtype,
+)
 _INTERNAL = frozenset(
     ("__dict__", "__weakref__", "__doc__", "__module__", "__qualname__", "__firstlineno__")
     + ("__abstractmethods__", "_abc_impl", "__static_attributes__", "__slotnames__", "__annotations__")
 )
 """Entries of a class that say nothing of what it does, or are made as it is used."""
 _UNFORESEEABLE = frozenset(("eval", "exec", "globals", "__import__", "open", "input"))
-_UNFORESEEABLE_OF_MODULES = frozenset(("environ", "getenv", "import_module", "urlopen", "read_text", "read_bytes"))
+_UNFORESEEABLE_OF_MODULES = frozenset(
+    ("environ", "getenv", "import_module", "urlopen", "read_text", "read_bytes")
+)
 """Names in code that reach what nobody can see from it: files, the environment, code that is made as it runs."""
 _LIBRARIES = tuple(
     Path(path).resolve()
@@ -239,7 +250,7 @@ class _Walk:
     def _module(self, found: types.ModuleType, names: frozenset[str]) -> None:
         """Write what of a module is used, by names that occur in the code that uses it."""
         if self._of_library(found.__name__, ""):
-            return
+            return None
         if (again := self._again(found, names)) is not None:
             return self._say("again", again)
         self._say("namespace", found.__name__)
@@ -301,7 +312,10 @@ def _uncalled(found: type) -> set[types.CodeType]:
 def _check_foreseeable(code: types.CodeType) -> None:
     for step in dis.get_instructions(code):
         bare = step.opname in ("LOAD_GLOBAL", "LOAD_NAME")
-        if step.argval in (_UNFORESEEABLE if bare else _UNFORESEEABLE_OF_MODULES) and step.opname != "LOAD_CONST":
+        if (
+            step.argval in (_UNFORESEEABLE if bare else _UNFORESEEABLE_OF_MODULES)
+            and step.opname != "LOAD_CONST"
+        ):
             raise Untellable(f"code that uses {step.argval}")
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
@@ -321,7 +335,9 @@ def _imports(function: types.FunctionType) -> set[str]:
                 continue
             level = next((s.argval for s in reversed(steps[:at][-2:]) if isinstance(s.argval, int)), 0)
             package = function.__globals__.get("__package__") or ""
-            found.add(resolve_name("." * level + str(step.argval or ""), package) if level else str(step.argval))
+            found.add(
+                resolve_name("." * level + str(step.argval or ""), package) if level else str(step.argval)
+            )
     return found
 
 

@@ -65,7 +65,9 @@ def _told(module: nn.Module, spec: ModelSpec, version: str | None) -> str:
     """Return what tells a module in memory from others; its weights count whatever its maker says."""
     told = hashlib.sha256(spec.model_dump_json().encode())
     try:
-        what = digest(module if version is None else (version, type(module).__qualname__, module.state_dict()))
+        what = digest(
+            module if version is None else (version, type(module).__qualname__, module.state_dict())
+        )
     except Untellable:
         what = uuid.uuid4().hex
     told.update(what.encode())
