@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from importlib.metadata import version
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,10 @@ from rsmtl.lattice import Lattice
 from rsmtl.models.model import Model
 from rsmtl.models.spec import InputSpec, ModelSpec
 from rsmtl.radiometry import Radiometry
-from rsmtl.redaction import redacted_value
+from rsmtl.redaction import redacted
 from rsmtl.scene.align import align
 from rsmtl.scene.read import reduced, sample_values
-from rsmtl.scene.scene import Scene, SceneInput
+from rsmtl.scene.scene import Scene, SceneInput, SourceFile
 from rsmtl.store.ledger import fingerprint_digest
 from rsmtl.store.output import Output
 
@@ -85,7 +86,7 @@ class Plan:
                 }
                 for name, found in self.scene.inputs.items()
             },
-            "sources": [redacted_value(asdict(source)) for source in self.scene.sources],
+            "sources": [_wherever(source) for source in self.scene.sources],
             "pixels": "" if self.scene.sources else tokenize(self.scene),
             "software": fingerprinted_software(),
         }
@@ -99,6 +100,12 @@ class Plan:
     def chunks(self) -> tuple[tuple[int, int], ...]:
         """All chunks, row by row."""
         return tuple(self.lattice.chunks())
+
+
+def _wherever(source: SourceFile) -> dict[str, Any]:
+    """Return what tells a source from another one: not where it is, as disks and catalogues are moved."""
+    name = PurePosixPath(redacted(source.href)).name
+    return {"name": name, "size_bytes": source.size_bytes, "version": redacted(source.version)}
 
 
 def plan(

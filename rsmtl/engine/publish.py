@@ -16,7 +16,7 @@ from rsmtl.errors import RsmtlError, RunError
 from rsmtl.models.checkpoint import locate
 from rsmtl.redaction import redacted, redacted_value
 from rsmtl.scene.read import reduced
-from rsmtl.scene.sources import check_unchanged_remote
+from rsmtl.scene.sources import check_all_unchanged
 from rsmtl.store.claim import Check
 from rsmtl.store.cog import write_cog
 from rsmtl.store.folder import cog_path
@@ -42,7 +42,7 @@ def publish(plan: Plan, folder: Place, executor: Executor, started: datetime, ch
     seconds = {"cog": sum(job.result() for job in jobs)}
     seconds["quicklook"] = executor.submit(quicklook_job, executor.share(plan), folder).result()
     sweep(folder)  # what workers left that were killed while they wrote
-    check_unchanged_remote(plan.scene.sources)
+    check_all_unchanged(plan.scene.sources)
     check_claim()
     Ledger(folder, plan.run).check_current()
     run = _run(plan, folder, seconds, started)

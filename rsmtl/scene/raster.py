@@ -26,7 +26,7 @@ from rsmtl.scene.listed import listed
 from rsmtl.scene.physical import check_scaling, to_physical
 from rsmtl.scene.reason import reason
 from rsmtl.scene.scene import SceneInput, Storage
-from rsmtl.scene.sources import local_path, source_file
+from rsmtl.scene.sources import local_path, raster_sources
 from rsmtl.scene.trust import check_driver
 from rsmtl.scene.virtual import check_sources
 
@@ -201,7 +201,7 @@ def _describe(
         geobox=geobox,
         storage=_storage(reader),
         bands=names,
-        sources=(source_file(href),),
+        sources=raster_sources(href, dataset.files),
     )
 
 

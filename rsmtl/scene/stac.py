@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote
@@ -11,11 +12,12 @@ from urllib.parse import unquote
 import numpy as np
 import pystac
 import stackstac
-from stackstac.rio_env import LayeredEnv
+from numpy.typing import NDArray
+from rasterio.windows import Window
 
 from rsmtl.errors import SceneError
-from rsmtl.gdal import gdal_name, gdal_options, is_remote
-from rsmtl.scene.arrays import ArrayReader, per_band
+from rsmtl.gdal import is_remote
+from rsmtl.scene.arrays import ArrayReader
 from rsmtl.scene.document import read_document
 from rsmtl.scene.grid import epsg_of, same_grid
 from rsmtl.scene.lazy import lazy_bands
@@ -23,7 +25,7 @@ from rsmtl.scene.listed import listed
 from rsmtl.scene.raster import Declared, open_raster
 from rsmtl.scene.reason import reason
 from rsmtl.scene.scene import Scene, SceneInput
-from rsmtl.scene.sources import local_path, source_file
+from rsmtl.scene.sources import document_source, local_path
 from rsmtl.scene.stack import combine, join
 from rsmtl.scene.trust import trusted
 from rsmtl.scene.zarr import is_zarr, open_zarr
@@ -138,7 +140,7 @@ def item_scene(item: pystac.Item, assets: Mapping[str, Sequence[str]] | None) ->
     return Scene(
         id=item.id,
         inputs=inputs,
-        sources=(source_file(item.self_href), *files),
+        sources=(document_source(item.self_href, document), *files),
         properties={
             k: v for k, v in properties.items() if not k.startswith("proj:")
         },  # true of the item's grids only
@@ -272,45 +274,56 @@ def _number(said: Any) -> float | None:
         return None
 
 
-def _stacked(name: str, members: Sequence[SceneInput]) -> SceneInput:
-    """Read single-band rasters on one grid through stackstac, as one lazy array.
+class _MemberReader:
+    """Reads one band of a stack for stackstac: as it is read alone, so that an item's nodata outranks the file's."""
 
-    Projection, grid and type are those found in the files: items may lack them, and stackstac does not know
-    `proj:code`. Sentinel, scale and offset that only the item names are applied afterwards.
+    def __init__(self, members: Sequence[SceneInput], *, url: str, **_: Any) -> None:
+        self.data = members[int(url)].data
+
+    def read(self, window: Window, **_: Any) -> NDArray[np.float32]:
+        """Return `(h, w)` physical values, NaN where invalid."""
+        rows, cols = window.toslices()
+        values: NDArray[np.float32] = self.data.isel(band=0, y=rows, x=cols).values
+        return values
+
+    def close(self) -> None:
+        """Do nothing: files are closed with the threads that read them."""
+
+
+def _stacked(name: str, members: Sequence[SceneInput]) -> SceneInput:
+    """Put single-band rasters on one grid together through stackstac, as one lazy array; each is read as by itself.
+
+    Projection and grid are those found in the files: items may lack them, and stackstac does not know `proj:code`.
     """
     geobox = members[0].geobox
-    exact = all(np.dtype(m.storage.dtype).itemsize <= 2 or m.storage.dtype == "float32" for m in members)
-    dtype = np.dtype(np.float32 if exact else np.float64)
     names = [f"{k}" for k in range(len(members))]
-    hrefs = [source.href for member in members for source in member.sources]
-    item = {
-        "id": name,
-        "properties": {"datetime": None, "proj:epsg": epsg_of(geobox)},
-        "assets": {
-            key: {
-                "href": gdal_name(href),
-                "proj:shape": list(geobox.shape),
-                "proj:transform": list(geobox.affine),
-            }
-            for key, href in zip(names, hrefs, strict=True)
-        },
-    }
     stack = stackstac.stack(
-        item,
+        {
+            "id": name,
+            "properties": {"datetime": None, "proj:epsg": epsg_of(geobox)},
+            "assets": {
+                key: {
+                    "href": key,
+                    "proj:shape": list(geobox.shape),
+                    "proj:transform": list(geobox.affine),
+                }
+                for key in names
+            },
+        },
         assets=names,
         epsg=epsg_of(geobox),
         resolution=(geobox.resolution.x, -geobox.resolution.y),
         bounds=tuple(geobox.boundingbox.bbox),
         snap_bounds=False,
         chunksize=STACK_CHUNK_PX,
-        dtype=dtype,
-        fill_value=dtype.type(np.nan),
+        dtype=np.dtype(np.float32),
+        fill_value=np.float32(np.nan),
         rescale=False,
         sortby_date=False,
         properties=False,
         band_coords=False,
         xy_coords=False,
-        gdal_env=LayeredEnv(always=gdal_options(hrefs[0])),
+        reader=partial(_MemberReader, tuple(members)),
         errors_as_nodata=(),  # a file that cannot be read is an error, not an empty image
     )
     joint = join(name, members)
@@ -318,8 +331,8 @@ def _stacked(name: str, members: Sequence[SceneInput]) -> SceneInput:
     reader = ArrayReader(
         array=stack.isel(time=0, drop=True).drop_vars(["band", "id"], errors="ignore"),
         dims=("band", "y", "x"),
-        nodata=tuple(m.storage.nodata for m in members),
-        scale=per_band(joint.storage.scale, n),
-        offset=per_band(joint.storage.offset, n),
+        nodata=(None,) * n,
+        scale=(1.0,) * n,
+        offset=(0.0,) * n,
     )
     return replace(joint, data=lazy_bands(reader, joint.bands))
