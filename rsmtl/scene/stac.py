@@ -3,8 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote
@@ -12,6 +11,8 @@ from urllib.parse import unquote
 import numpy as np
 import pystac
 import stackstac
+import xarray as xr
+from dask.base import normalize_token
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
@@ -274,11 +275,28 @@ def _number(said: Any) -> float | None:
         return None
 
 
-class _MemberReader:
-    """Reads one band of a stack for stackstac: as it is read alone, so that an item's nodata outranks the file's."""
+@dataclass(frozen=True)
+class _Members:
+    """Makes readers for stackstac, which calls a member by its place among them."""
 
-    def __init__(self, members: Sequence[SceneInput], *, url: str, **_: Any) -> None:
-        self.data = members[int(url)].data
+    members: tuple[SceneInput, ...]
+
+    def __call__(self, *, url: str, **_: Any) -> "_MemberReader":
+        return _MemberReader(self.members[int(url)].data)
+
+    def __dask_tokenize__(self) -> Any:
+        """Name files and how they are read; by itself Dask would read them all."""
+        return normalize_token([(one.sources, one.bands, one.storage, one.geobox) for one in self.members])
+
+
+@dataclass(frozen=True)
+class _MemberReader:
+    """Reads one band of a stack as it is read alone, so that an item's nodata outranks the file's."""
+
+    data: xr.DataArray
+
+    def __dask_tokenize__(self) -> Any:
+        return id(self.data)
 
     def read(self, window: Window, **_: Any) -> NDArray[np.float32]:
         """Return `(h, w)` physical values, NaN where invalid."""
@@ -323,7 +341,7 @@ def _stacked(name: str, members: Sequence[SceneInput]) -> SceneInput:
         properties=False,
         band_coords=False,
         xy_coords=False,
-        reader=partial(_MemberReader, tuple(members)),
+        reader=_Members(tuple(members)),
         errors_as_nodata=(),  # a file that cannot be read is an error, not an empty image
     )
     joint = join(name, members)

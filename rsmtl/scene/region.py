@@ -1,0 +1,102 @@
+"""Which pixels of a grid lie under another one, also where longitudes begin anew and at poles."""
+
+from collections.abc import Iterator
+from math import ceil, floor
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.crs import CRS
+from odc.geo.geobox import GeoBox
+from odc.geo.overlap import compute_reproject_roi
+
+_SAMPLES = 33
+"""Places along an edge of the target whose places in the source are computed."""
+
+_CYLINDRICAL = ("mercator", "equidistant cylindrical", "cylindrical equal area", "plate carr")
+"""Beginnings, or parts, of the names of projections that repeat themselves from west to east; in lower case."""
+
+Region = tuple[slice, slice]
+
+
+def turned(source: GeoBox) -> Iterator[GeoBox]:
+    """Yield a grid as it is, and once around the Earth to both sides if its CRS repeats itself there.
+
+    Longitudes are computed from −180 to 180 degrees; grids may go on past these, or run from 0 to 360.
+    """
+    yield source
+    assert source.crs is not None
+    around = _around(source.crs)
+    for turn in (-around, around) if around else ():
+        yield GeoBox(source.shape, Affine.translation(turn, 0) * source.affine, source.crs)
+
+
+def region_under(source: GeoBox, target: GeoBox, reach: int) -> Region | None:
+    """Return rows and columns of a source that lie under a target, and `reach` pixels around them; None if none do.
+
+    What odc-geo finds is taken if it holds all places that are computed here: it maps a target's outline alone, which
+    says nothing of what lies within where longitudes jump.
+    """
+    y, x = compute_reproject_roi(source, target, padding=reach).roi_src
+    found = (y, x) if y.start < y.stop and x.start < x.stop else None
+    assert source.crs is not None
+    if source.crs == target.crs and not _around(source.crs):  # one affine map, with nothing to jump
+        return found
+    rows, cols = _places(source, target)
+    height, width = source.shape
+    inside = (rows >= -reach) & (rows <= height + reach) & (cols >= -reach) & (cols <= width + reach)
+    if not inside.any():
+        return found
+    own = tuple(
+        slice(
+            max(0, floor(places[inside].min() - _spacing(places, size)) - reach),
+            min(size, ceil(places[inside].max() + _spacing(places, size)) + reach),
+        )
+        for places, size in ((rows, height), (cols, width))
+    )
+    if own[0].start >= own[0].stop or own[1].start >= own[1].stop:
+        return found
+    if found is None:
+        return own[0], own[1]
+    held = all(
+        span.start <= max(0.0, places[inside].min()) and min(size, places[inside].max()) <= span.stop
+        for span, places, size in zip(found, (rows, cols), (height, width), strict=True)
+    )
+    return found if held else (_union(found[0], own[0]), _union(found[1], own[1]))
+
+
+def _around(crs: CRS) -> float:
+    """Return how far it is around the Earth in the unit of a CRS; 0 if it does not repeat itself."""
+    if crs.geographic:
+        return 360.0
+    operation = crs.proj.coordinate_operation
+    name = operation.method_name.lower() if operation is not None else ""
+    if "transverse" in name or "oblique" in name or not any(one in name for one in _CYLINDRICAL):
+        return 0.0
+    middle = next((p.value for p in operation.params if "longitude of" in p.name.lower()), 0.0)
+    edges = CRS("EPSG:4326").transformer_to_crs(crs)(np.array([middle, middle + 90.0]), np.zeros(2))[0]
+    return float(4 * (edges[1] - edges[0]))
+
+
+def _places(source: GeoBox, target: GeoBox) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return rows and columns in the source of a mesh over the target, NaN where it has none."""
+    height, width = target.shape
+    cols, rows = np.meshgrid(np.linspace(0, width, _SAMPLES), np.linspace(0, height, _SAMPLES))
+    x, y = target.affine * (cols, rows)
+    assert target.crs is not None
+    if source.crs != target.crs:
+        x, y = target.crs.transformer_to_crs(source.crs)(x.ravel(), y.ravel())
+        x, y = (np.where(np.isfinite(one), one, np.nan).reshape(cols.shape) for one in (x, y))
+    found = ~source.affine * (x, y)
+    return found[1], found[0]
+
+
+def _spacing(places: NDArray[np.float64], size: int) -> float:
+    """Return the greatest distance of neighbouring places but for jumps: one between them may lie so far outside."""
+    steps = np.abs(np.concatenate([np.diff(places, axis=axis).ravel() for axis in (0, 1)]))
+    steps = steps[np.isfinite(steps) & (steps < max(size, 2) / 2)]
+    return float(steps.max()) if steps.size else 0.0
+
+
+def _union(one: slice, other: slice) -> slice:
+    return slice(min(one.start, other.start), max(one.stop, other.stop))
