@@ -8,7 +8,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
-from odc.geo.overlap import compute_reproject_roi
+from odc.geo.overlap import ReprojectInfo, compute_reproject_roi
 
 _SAMPLES = 33
 """Places along an edge of the target whose places in the source are computed."""
@@ -37,8 +37,8 @@ def region_under(source: GeoBox, target: GeoBox, reach: int) -> Region | None:
     What odc-geo finds is taken if it holds all places that are computed here: it maps a target's outline alone, which
     says nothing of what lies within where longitudes jump.
     """
-    y, x = compute_reproject_roi(source, target, padding=reach).roi_src
-    found = (y, x) if y.start < y.stop and x.start < x.stop else None
+    by_outline = _by_outline(source, target, reach)
+    found = by_outline.roi_src if by_outline is not None and _is_some(by_outline.roi_src) else None
     assert source.crs is not None
     if source.crs == target.crs and not _around(source.crs):  # one affine map, with nothing to jump
         return found
@@ -63,6 +63,40 @@ def region_under(source: GeoBox, target: GeoBox, reach: int) -> Region | None:
         for span, places, size in zip(found, (rows, cols), (height, width), strict=True)
     )
     return found if held else (_union(found[0], own[0]), _union(found[1], own[1]))
+
+
+def shrink(source: GeoBox, target: GeoBox) -> tuple[float, float]:
+    """Return source pixels per target pixel along y and x, where the two overlap."""
+    for one in turned(source):
+        found = _by_outline(one, target, 1)
+        if found is not None and _is_some(found.roi_dst):
+            return found.scale2.y, found.scale2.x
+    rows, cols = _places(source, target)
+    height, width = (size / (_SAMPLES - 1) for size in target.shape)
+    steps = [np.hypot(np.diff(rows, axis=axis), np.diff(cols, axis=axis)) for axis in (0, 1)]
+    y, x = (float(np.nanmedian(one)) / size for one, size in zip(steps, (height, width), strict=True))
+    return y or 1.0, x or 1.0
+
+
+def overlaps(source: GeoBox, target: GeoBox) -> bool:
+    """Return whether a source covers any of a target."""
+    for one in turned(source):
+        found = _by_outline(one, target, 1)
+        if (found is not None and _is_some(found.roi_dst)) or region_under(one, target, 0) is not None:
+            return True
+    return False
+
+
+def _by_outline(source: GeoBox, target: GeoBox, reach: int) -> ReprojectInfo | None:
+    """Return what odc-geo finds; None where it stumbles, as it does at a pole."""
+    try:
+        return compute_reproject_roi(source, target, padding=reach)
+    except (ValueError, np.linalg.LinAlgError):
+        return None
+
+
+def _is_some(region: tuple[slice, ...]) -> bool:
+    return all(span.stop > span.start for span in region)
 
 
 def _around(crs: CRS) -> float:

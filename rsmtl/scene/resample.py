@@ -8,10 +8,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from odc.geo.overlap import ReprojectInfo, compute_reproject_roi
 from odc.geo.warp import rio_reproject
 
-from rsmtl.scene.region import region_under, turned
+from rsmtl.scene.region import overlaps, region_under, shrink, turned
 from rsmtl.scene.scene import SceneInput
 
 Resampling = Literal["nearest", "bilinear", "cubic"]
@@ -57,23 +56,19 @@ class ResampledReader:
         return region
 
     @cached_property
-    def overlap(self) -> ReprojectInfo:
-        """How the two grids lie to each other."""
-        found = [compute_reproject_roi(one, self.target, padding=1) for one in turned(self.source.geobox)]
-        return next((one for one in found if _is_some(one.roi_dst)), found[0])
-
-    @property
     def overlaps(self) -> bool:
         """Whether the source covers any of the target."""
-        return _is_some(self.overlap.roi_dst) or any(
-            region_under(one, self.target, 0) for one in turned(self.source.geobox)
-        )
+        return overlaps(self.source.geobox, self.target)
+
+    @cached_property
+    def _shrink(self) -> tuple[float, float]:
+        return shrink(self.source.geobox, self.target)
 
     def _block(self, top: int, left: int) -> NDArray[np.float32]:
         height, width = self.target.shape
         grid = self.target[top : min(top + BLOCK_PX, height), left : min(left + BLOCK_PX, width)]
         values = np.full((self.shape[0], *grid.shape), np.nan, np.float32)
-        y_scale, x_scale = (_kernel_scale(s) for s in self.overlap.scale2.yx)
+        y_scale, x_scale = map(_kernel_scale, self._shrink)
         reach = ceil(RADIUS_PX[self.resampling] / min(y_scale, x_scale)) + 2
         for placed in turned(self.source.geobox):
             region = region_under(placed, grid, reach)
@@ -94,10 +89,6 @@ class ResampledReader:
             )
             np.copyto(values, part, where=np.isnan(values))  # where longitudes jump, each has a part of the block
         return values
-
-
-def _is_some(region: tuple[slice, ...]) -> bool:
-    return all(span.stop > span.start for span in region)
 
 
 def _common(asked: slice, start: int, size: int) -> tuple[slice, slice]:
