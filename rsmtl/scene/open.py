@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import urlparse
+from urllib.parse import parse_qs, unquote, urlparse
 
 import pystac
 
 from rsmtl.errors import SceneError
 from rsmtl.gdal import is_remote
+from rsmtl.redaction import is_url, redacted
 from rsmtl.scene.api import api_of
 from rsmtl.scene.document import read_document, read_documents
 from rsmtl.scene.raster import open_raster
@@ -67,7 +68,7 @@ def scene_refs(source: Source, search: Search | None = None) -> Iterator[SceneRe
             raise SceneError(
                 f"'{plain}' is no STAC catalogue, and only items can be searched ({bounds}): leave the search out"
             )
-        yield SceneRef(_file_id(plain), plain)
+        yield SceneRef(file_id(plain), plain)
         return
     looked_at = taken = 0
     for looked_at, (ref, item) in enumerate(_offered(plain, bounds), start=1):  # noqa: B007  # for the message below
@@ -94,12 +95,12 @@ def _offered(plain: str, search: Search) -> Iterator[tuple[SceneRef, Any]]:
     elif search.bounded:
         yield from ((_ref(href, item), item) for href, item in read_documents(item_hrefs(read)))
     else:
-        yield from ((SceneRef(_file_id(href), href), None) for href in item_hrefs(read))
+        yield from ((SceneRef(file_id(href), href), None) for href in item_hrefs(read))
 
 
 def _ref(href: str, item: Any) -> SceneRef:
     name = item.get("id") if isinstance(item, Mapping) else None
-    return SceneRef(name if isinstance(name, str) and name else _file_id(href), href)
+    return SceneRef(name if isinstance(name, str) and name else file_id(href), href)
 
 
 def _keeps_to(search: Search, item: Any) -> bool:
@@ -146,7 +147,7 @@ def open_scene(source: Source, assets: Assets | None = None) -> Scene:
     inputs = _inputs(plain, chosen)
     files = tuple(dict.fromkeys(f for found in inputs.values() for f in found.sources))
     return Scene(
-        id=_file_id(plain), inputs=inputs, sources=files, properties=_datetime(inputs), opened_with=told
+        id=file_id(plain), inputs=inputs, sources=files, properties=_datetime(inputs), opened_with=told
     )
 
 
@@ -165,7 +166,7 @@ def scene_id(source: Source) -> str | None:
     """
     plain = _plain(source)
     if not isinstance(plain, str) or not _is_stac(plain):
-        return _file_id(plain)
+        return file_id(plain)
     document = read_document(plain)
     found = document.get("id") if isinstance(document, Mapping) else None
     return found if isinstance(found, str) else None
@@ -233,9 +234,16 @@ def _is_stac(href: str) -> bool:
     return is_remote(href) and (in_api or (path.suffix == "" and not is_zarr(href)))
 
 
-def _file_id(plain: str | Mapping[str, str]) -> str:
+def file_id(plain: str | Mapping[str, str]) -> str:
+    """Return the id of a scene that is told by its file alone: the file's name without suffix, and no secret of a URL."""
     href = plain if isinstance(plain, str) else next(iter(plain.values()))
-    return PurePosixPath(urlparse(href).path if is_remote(href) else href).stem
+    if is_url(href):  # in any spelling: with a scheme, or as GDAL has it
+        href = redacted(href)
+        query = parse_qs(href.partition("?")[2])
+        href = query["url"][0] if "url" in query else href
+        path = urlparse(href).path if "://" in href and not href.startswith("/vsi") else href
+        return PurePosixPath(unquote(path.partition("?")[0])).stem
+    return PurePosixPath(href).stem
 
 
 def _by_input(assets: Assets | None) -> dict[str, list[str]] | None:
