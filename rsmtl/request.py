@@ -14,6 +14,7 @@ from rsmtl.engine.product import Product, stood, write
 from rsmtl.engine.standing import standing
 from rsmtl.errors import RunError, SceneError
 from rsmtl.scene.open import Assets, SceneRef, open_scene
+from rsmtl.scene.profiles import Offset
 from rsmtl.scene.scene import Scene
 from rsmtl.store.place import Place
 
@@ -32,6 +33,8 @@ class Request:
     resume: bool = False
     overwrite: bool = False
     job_limit_s: float = JOB_LIMIT_S
+    offset: Offset = "item"
+    """What is added to scaled values; see `open_scene`."""
 
 
 def standing_product(request: Request, ref: SceneRef) -> Product | None:
@@ -39,7 +42,7 @@ def standing_product(request: Request, ref: SceneRef) -> Product | None:
     if request.overwrite:
         return None
     clock = time.perf_counter()
-    found = standing(request.out, ref.source, request.assets, request.find_model, request.settings)
+    found = standing(request.out, ref.source, request.assets, request.find_model, request.settings, request.offset)
     return None if found is None else stood(*found, time.perf_counter() - clock)
 
 
@@ -62,7 +65,7 @@ def open_listed(
     """
     try:
         scene: Scene = limited(
-            executor, f"opening {ref.id!r}", OPEN_LIMIT_S, open_scene, ref.source, request.assets
+            executor, f"opening {ref.id!r}", OPEN_LIMIT_S, open_scene, ref.source, request.assets, request.offset
         )
     except MemoryError as error:
         raise RunError(

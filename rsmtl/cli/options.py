@@ -55,6 +55,13 @@ AssetsOption = Annotated[
         show_default=False,
     ),
 ]
+OffsetOption = Annotated[
+    str,
+    typer.Option(
+        metavar="item|none|VALUE",
+        help="What is added to a raster's scaled values: what the item or the file says, nothing, or a number.",
+    ),
+]
 WorkersOption = Annotated[
     int | None,
     typer.Option(

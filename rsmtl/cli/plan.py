@@ -11,6 +11,7 @@ from rsmtl.cli.options import (
     AssetsOption,
     JsonOption,
     ModelOption,
+    OffsetOption,
     SchedulerOption,
     SourcesArgument,
     WorkersOption,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from rsmtl.engine.cost import Cost
     from rsmtl.engine.executor import Executor
     from rsmtl.scene.open import Assets, SceneRef
+    from rsmtl.scene.profiles import Offset
 
 IN_FULL = 20
 """Scenes that have a table each; those after them have a line."""
@@ -44,6 +46,7 @@ def plan(
     settings: Settings,
     search: Search,
     assets: AssetsOption = [],  # noqa: B006  # typer copies it
+    offset: OffsetOption = "item",
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
     as_json: JsonOption = False,
@@ -55,7 +58,7 @@ def plan(
     Figures are upper bounds: windows without a valid pixel are not run.
     """
     from rsmtl.cli.scenes import FAILED, with_scenes
-    from rsmtl.cli.sources import read_assets
+    from rsmtl.cli.sources import read_assets, read_offset
     from rsmtl.engine.classical import model_finder
     from rsmtl.engine.cost import check_fits
     from rsmtl.engine.device import check_device
@@ -65,7 +68,7 @@ def plan(
 
     def project(refs: "Sequence[SceneRef]", executor: "Executor") -> "Iterator[Result]":
         device, seen = executor.submit(check_device, settings.device), dict[str, Any]()
-        costs = _costs(refs, taken, find, settings, executor)
+        costs = _costs(refs, taken, find, settings, read_offset(offset), executor)
         for n, (ref, (name, found)) in enumerate(zip(refs, costs, strict=True)):
             try:
                 if isinstance(found, RsmtlError):
@@ -100,6 +103,7 @@ def _costs(
     assets: "Assets | None",
     find: "ModelFinder",
     settings: Settings,
+    offset: "Offset",
     executor: "Executor",
 ) -> "Iterator[tuple[str, Cost | RsmtlError]]":
     """Yield what each scene costs; of many scenes, batches are opened by the workers."""
@@ -107,10 +111,10 @@ def _costs(
     from rsmtl.engine.executor import in_order
 
     if len(refs) == 1:  # then the workers may be needed to fit a classical method to it
-        yield from costs_of(refs, assets, find, settings, executor)
+        yield from costs_of(refs, assets, find, settings, offset, executor)
         return
     shared, size = executor.share(find), max(1, min(BATCH, len(refs) // (4 * executor.n_slots)))
-    batches = ((refs[k : k + size], assets, shared, settings) for k in range(0, len(refs), size))
+    batches = ((refs[k : k + size], assets, shared, settings, offset) for k in range(0, len(refs), size))
     for costs in in_order(executor, costs_of, batches):
         yield from costs
 

@@ -11,6 +11,7 @@ from rsmtl.cli.options import (
     JsonOption,
     LogOption,
     ModelOption,
+    OffsetOption,
     SchedulerOption,
     SourcesArgument,
     WorkersOption,
@@ -42,6 +43,7 @@ def predict(
     settings: Settings,
     search: Search,
     assets: AssetsOption = [],  # noqa: B006  # typer copies it
+    offset: OffsetOption = "item",
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
     resume: Annotated[
@@ -79,7 +81,7 @@ def predict(
     """
     from rsmtl.cli.run import ProductRun
     from rsmtl.cli.scenes import with_scenes
-    from rsmtl.cli.sources import read_assets
+    from rsmtl.cli.sources import read_assets, read_offset
     from rsmtl.engine.classical import model_finder
     from rsmtl.request import Request
     from rsmtl.store.place import place
@@ -90,7 +92,14 @@ def predict(
     with log_to(log):
         tell(_LOG, "run begun", model=model, out=out, resume=resume, overwrite=overwrite)
         request = Request(
-            model_finder(model), place(out), settings, read_assets(assets), resume, overwrite, job_limit
+            model_finder(model),
+            place(out),
+            settings,
+            read_assets(assets),
+            resume,
+            overwrite,
+            job_limit,
+            read_offset(offset),
         )
         run = ProductRun(request, report)
         results = with_scenes(sources, search, workers, scheduler, settings, report, run)

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 
 from rsmtl.errors import InputError
 from rsmtl.scene.open import Assets, Source
+from rsmtl.scene.profiles import Offset
 
 _NAMED = re.compile(r"([A-Za-z_]\w*)=(.+)", re.DOTALL)
 
@@ -59,3 +61,21 @@ def read_assets(values: Sequence[str]) -> Assets | None:
             )
         chosen[name] = names
     return chosen.get("") or chosen or None
+
+
+def read_offset(value: str) -> Offset:
+    """Return what `--offset` asks for.
+
+    Raises
+    ------
+    InputError
+        If it is neither a number nor one of the words.
+    """
+    if value == "item" or value == "none":  # noqa: PLR1714  # which the types follow
+        return value
+    try:
+        if isfinite(number := float(value)):
+            return number
+    except ValueError:
+        pass
+    raise InputError(f"--offset {value!r} is none: give item, none, or a number such as -0.1")

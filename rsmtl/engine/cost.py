@@ -19,6 +19,7 @@ from rsmtl.engine.plan import plan as lay
 from rsmtl.errors import PlanError, RsmtlError
 from rsmtl.models.model import Model
 from rsmtl.scene.open import Assets, SceneRef, open_scene
+from rsmtl.scene.profiles import Offset
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ def costs_of(
     assets: Assets | None,
     find_model: ModelFinder,
     settings: Settings,
+    offset: Offset = "item",
     executor: Executor | None = None,
 ) -> list[tuple[str, Cost | RsmtlError]]:
     """Open scenes and project what each costs: its id and the figures, or what is wrong with it."""
@@ -99,7 +101,7 @@ def costs_of(
     for ref in refs:
         name = ref.id
         try:
-            scene = open_scene(ref.source, assets)
+            scene = open_scene(ref.source, assets, offset)
             name = scene.id
             model = find_model(scene, settings, executor)
             found.append((name, cost(lay(scene, model, settings, measure=False, executor=executor))))

@@ -12,6 +12,7 @@ from rsmtl.models.model import Model
 from rsmtl.redaction import redacted_value
 from rsmtl.scene.open import Assets, opened_with, scene_id
 from rsmtl.scene.open import Source as WhatToOpen
+from rsmtl.scene.profiles import Offset
 from rsmtl.scene.scene import SourceFile
 from rsmtl.scene.sources import source_now
 from rsmtl.store.folder import product_folder
@@ -22,7 +23,12 @@ from rsmtl.store.provenance import Run, Source, read_run
 
 
 def standing(
-    out: Place, source: WhatToOpen, assets: Assets | None, find_model: ModelFinder, settings: Settings
+    out: Place,
+    source: WhatToOpen,
+    assets: Assets | None,
+    find_model: ModelFinder,
+    settings: Settings,
+    offset: Offset = "item",
 ) -> tuple[Place, Run] | None:
     """Return folder and record of the finished product of a source, if the same would be made again; else None.
 
@@ -41,7 +47,7 @@ def standing(
         run = read_run(folder)
         same = (
             run.fingerprint == fingerprint
-            and run.opened_with == redacted_value(opened_with(source, assets))
+            and run.opened_with == redacted_value(opened_with(source, assets, offset))
             and find_model.made(run.model_source, run.model_sha256)
             and _same_settings(run.settings, settings)
             and fingerprinted_software().items() <= run.software.items()

@@ -15,6 +15,7 @@ from rsmtl.gdal import is_remote
 from rsmtl.redaction import is_url, redacted
 from rsmtl.scene.api import api_of
 from rsmtl.scene.document import read_document, read_documents
+from rsmtl.scene.profiles import Offset, number_of
 from rsmtl.scene.raster import open_raster
 from rsmtl.scene.reason import reason
 from rsmtl.scene.scene import Scene, SceneInput
@@ -111,7 +112,7 @@ def _keeps_to(search: Search, item: Any) -> bool:
         return True
 
 
-def open_scene(source: Source, assets: Assets | None = None) -> Scene:
+def open_scene(source: Source, assets: Assets | None = None, offset: Offset = "item") -> Scene:
     """Open a scene; only metadata is read.
 
     Parameters
@@ -122,6 +123,8 @@ def open_scene(source: Source, assets: Assets | None = None) -> Scene:
     assets
         What of it to take; see `Assets`. None takes all bands of a raster, and offers each variable of a Zarr
         store and each data asset of an item as an input for `align` to choose from.
+    offset
+        What is added to a raster's scaled values: `item`, what the item says, or else the file; `none`; or a number.
 
     Returns
     -------
@@ -136,24 +139,25 @@ def open_scene(source: Source, assets: Assets | None = None) -> Scene:
         If something is missing or cannot be used: the message says what, and what to do.
     """
     plain, chosen = _plain(source), _by_input(assets)
-    told = opened_with(source, assets)
+    told = opened_with(source, assets, offset)
     if isinstance(plain, str) and _is_stac(plain):
         item = read_stac(plain)
         if not isinstance(item, pystac.Item):
             raise SceneError(
                 f"'{plain}' is a catalogue, not a scene: open the scenes that `scene_refs` finds in it"
             )
-        return replace(item_scene(item, chosen), opened_with=told)
-    inputs = _inputs(plain, chosen)
+        return replace(item_scene(item, chosen, offset), opened_with=told)
+    inputs = _inputs(plain, chosen, offset)
     files = tuple(dict.fromkeys(f for found in inputs.values() for f in found.sources))
     return Scene(
         id=file_id(plain), inputs=inputs, sources=files, properties=_datetime(inputs), opened_with=told
     )
 
 
-def opened_with(source: Source, assets: Assets | None = None) -> dict[str, Any]:
+def opened_with(source: Source, assets: Assets | None = None, offset: Offset = "item") -> dict[str, Any]:
     """Return the `opened_with` of the scene that `open_scene` gives for the same arguments."""
-    return {"source": _plain(source), "assets": _by_input(assets)}
+    told: dict[str, Any] = {"source": _plain(source), "assets": _by_input(assets)}
+    return told if offset == "item" else {**told, "offset": offset}
 
 
 def scene_id(source: Source) -> str | None:
@@ -201,7 +205,7 @@ def reopen(opened_with: Mapping[str, Any]) -> Scene:
     """
     if "source" not in opened_with:
         raise SceneError("this scene was made in memory and cannot be opened again: give it as it was made")
-    return open_scene(opened_with["source"], opened_with.get("assets"))
+    return open_scene(opened_with["source"], opened_with.get("assets"), opened_with.get("offset", "item"))
 
 
 def _plain(source: Source) -> str | dict[str, str]:
@@ -257,26 +261,35 @@ def _by_input(assets: Assets | None) -> dict[str, list[str]] | None:
     return {name: list(names) for name, names in chosen.items()}
 
 
-def _inputs(plain: str | dict[str, str], chosen: dict[str, list[str]] | None) -> dict[str, SceneInput]:
+def _inputs(
+    plain: str | dict[str, str], chosen: dict[str, list[str]] | None, offset: Offset
+) -> dict[str, SceneInput]:
     """Open rasters and Zarr stores."""
+    number = number_of(offset)
+    stores = [href for href in ([plain] if isinstance(plain, str) else plain.values()) if is_zarr(href)]
+    if number is not None and stores:
+        raise SceneError(
+            f"'{stores[0]}' is a Zarr store, whose offset is decoded as it says: leave `--offset` out, or correct "
+            "`add_offset` in the store"
+        )
     if isinstance(plain, str):
         if is_zarr(plain):
             return _zarr_inputs(plain, chosen)
         if chosen is None:
-            return {ONLY_INPUT: open_raster(ONLY_INPUT, plain)}
-        return {name: open_raster(name, plain, bands) for name, bands in chosen.items()}
+            return {ONLY_INPUT: open_raster(ONLY_INPUT, plain, offset=number)}
+        return {name: open_raster(name, plain, bands, offset=number) for name, bands in chosen.items()}
     strays = sorted(set(chosen or ()) - set(plain))
     if strays:
         raise SceneError(
             f"assets are named for {', '.join(map(repr, strays))}, but the files are for "
             f"{', '.join(map(repr, plain))}: name them by input, as in {next(iter(plain))}=1,2,3"
         )
-    return {name: _single(name, href, (chosen or {}).get(name)) for name, href in plain.items()}
+    return {name: _single(name, href, (chosen or {}).get(name), number) for name, href in plain.items()}
 
 
-def _single(name: str, href: str, wanted: Sequence[str] | None) -> SceneInput:
+def _single(name: str, href: str, wanted: Sequence[str] | None, offset: float | None) -> SceneInput:
     if not is_zarr(href):
-        return open_raster(name, href, wanted)
+        return open_raster(name, href, wanted, offset=offset)
     found = _zarr_inputs(href, {name: list(wanted)} if wanted else None)
     if len(found) > 1:
         raise SceneError(f"'{href}' holds the variables {', '.join(found)}: say which make up input {name!r}")

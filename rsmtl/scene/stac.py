@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -23,6 +24,7 @@ from rsmtl.scene.document import read_document
 from rsmtl.scene.grid import epsg_of, same_grid
 from rsmtl.scene.lazy import lazy_bands
 from rsmtl.scene.listed import listed
+from rsmtl.scene.profiles import Offset, number_of, offset_of
 from rsmtl.scene.raster import Declared, open_raster
 from rsmtl.scene.reason import reason
 from rsmtl.scene.scene import Scene, SceneInput
@@ -115,7 +117,9 @@ def _targets(document: str, links: Sequence[pystac.Link]) -> list[str]:
     return [trusted(document, href) for link in links if (href := link.get_absolute_href())]
 
 
-def item_scene(item: pystac.Item, assets: Mapping[str, Sequence[str]] | None) -> Scene:
+def item_scene(
+    item: pystac.Item, assets: Mapping[str, Sequence[str]] | None, offset: Offset = "item"
+) -> Scene:
     """Return a scene from an item; no pixel is read.
 
     Parameters
@@ -124,6 +128,8 @@ def item_scene(item: pystac.Item, assets: Mapping[str, Sequence[str]] | None) ->
         By input name, the assets whose bands make up the input, in order. None offers each raster asset with
         role `data` as an input of its own, for `align` to choose from; and one with role `visual` if no data
         asset has as many bands, as it is then no mere rendering of one.
+    offset
+        What is added to scaled values; see `profiles.Offset`.
 
     Raises
     ------
@@ -133,9 +139,9 @@ def item_scene(item: pystac.Item, assets: Mapping[str, Sequence[str]] | None) ->
     document = item.to_dict(include_self_link=False)
     _check_text(item, document)
     if assets is None:
-        inputs = _offered(item)
+        inputs = _offered(item, offset)
     else:
-        inputs = {name: _assemble(item, name, names) for name, names in assets.items()}
+        inputs = {name: _assemble(item, name, names, offset) for name, names in assets.items()}
     files = dict.fromkeys(source for found in inputs.values() for source in found.sources)
     properties = document["properties"]
     return Scene(
@@ -160,12 +166,12 @@ def _check_text(item: pystac.Item, document: Mapping[str, Any]) -> None:
         raise SceneError(f"{what} holds half a surrogate pair, which is no text: correct it") from error
 
 
-def _offered(item: pystac.Item) -> dict[str, SceneInput]:
+def _offered(item: pystac.Item, offset: Offset) -> dict[str, SceneInput]:
     rasters = {name: asset for name, asset in item.assets.items() if _is_raster(asset)}
-    data = {name: _open_asset(item, name) for name, asset in rasters.items() if asset.has_role("data")}
+    data = {name: _open_asset(item, name, offset) for name, asset in rasters.items() if asset.has_role("data")}
     pictures = [name for name, asset in rasters.items() if asset.has_role("visual") and name not in data]
     counts = {len(found.bands) for found in data.values()}
-    visual = {name: _open_asset(item, name) for name in pictures}
+    visual = {name: _open_asset(item, name, offset) for name in pictures}
     offered = data | {name: found for name, found in visual.items() if len(found.bands) not in counts}
     if not offered:
         raise SceneError(
@@ -181,9 +187,9 @@ def _is_raster(asset: pystac.Asset) -> bool:
     return PurePosixPath(asset.href.partition("?")[0]).suffix.lower() in RASTER_SUFFIXES
 
 
-def _assemble(item: pystac.Item, name: str, assets: Sequence[str]) -> SceneInput:
+def _assemble(item: pystac.Item, name: str, assets: Sequence[str], offset: Offset) -> SceneInput:
     """Make one input of several assets: bands on one grid through stackstac, the rest as rasters."""
-    members = [_open_asset(item, asset) for asset in assets]
+    members = [_open_asset(item, asset, offset) for asset in assets]
     runs: list[list[SceneInput]] = []
     for member in members:
         stackable = _stackable(member)
@@ -199,7 +205,7 @@ def _stackable(member: SceneInput) -> bool:
     return member.data.attrs.get("n_file_bands") == 1 and epsg_of(member.geobox) is not None
 
 
-def _open_asset(item: pystac.Item, wanted: str) -> SceneInput:
+def _open_asset(item: pystac.Item, wanted: str, offset: Offset) -> SceneInput:
     """Open an asset as an input, or one band of it (`analytic:red`, `analytic:3`).
 
     A single band is called as it was asked for.
@@ -212,7 +218,14 @@ def _open_asset(item: pystac.Item, wanted: str) -> SceneInput:
     if is_zarr(href):
         found = combine(name, list(open_zarr(href, [band] if band else None).values()))
     else:
-        found = open_raster(name, href, [band] if band else None, _declared(asset))
+        if not is_remote(href) and not href.startswith("/vsi") and not os.path.lexists(href):
+            raise SceneError(
+                f"asset {name!r} of item {item.id!r} has the href {asset.href!r}, but '{href}' does not exist: put the "
+                "file there, or correct the href, which counts from the folder of the item"
+            )
+        found = open_raster(
+            name, href, [band] if band else None, _declared(item, asset, offset), offset=number_of(offset)
+        )
     return replace(found, bands=(band or name,)) if len(found.bands) == 1 else found
 
 
@@ -240,7 +253,7 @@ def _place(item: pystac.Item, name: str) -> str:
     return decoded if "%" in href and os.path.lexists(decoded) and not os.path.lexists(path) else str(path)
 
 
-def _declared(asset: pystac.Asset) -> list[Declared]:
+def _declared(item: pystac.Item, asset: pystac.Asset, offset: Offset) -> list[Declared]:
     """Read what the asset says of its bands, in the words of STAC 1.0 (`raster:bands`, `eo:bands`) or 1.1 (`bands`)."""
     said = asset.extra_fields
     lists = [
@@ -256,14 +269,22 @@ def _declared(asset: pystac.Asset) -> list[Declared]:
     common: dict[str, Any] = {
         key: said[key] for key in ("nodata", "raster:scale", "raster:offset") if key in said
     }
+    called = [tuple(band[key] for key in _NAMES if isinstance(band.get(key), str) and band[key]) for band in merged]
+    shared = Counter(name for names in called for name in dict.fromkeys(names))
+    bands = [{**common, **band} for band in merged or ([common] if common else [])]
     return [
         Declared(
-            name=next((band[key] for key in _NAMES if isinstance(band.get(key), str) and band[key]), None),
+            name=next((name for name in names if shared[name] == 1), names[0] if names else None),
+            names=names,
             nodata=_number(band.get("nodata")),
             scale=_number(band.get("raster:scale", band.get("scale"))),
-            offset=_number(band.get("raster:offset", band.get("offset"))),
+            offset=offset_of(
+                f"item {item.id!r}", item.properties, _number(band.get("raster:offset", band.get("offset")))
+            )
+            if offset == "item"
+            else None,
         )
-        for band in ({**common, **band} for band in merged or ([common] if common else []))
+        for band, names in zip(bands, called or [()], strict=False)
     ]
 
 
