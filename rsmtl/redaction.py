@@ -10,10 +10,60 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 _HARMLESS = frozenset(
-    ("version", "versionid", "v", "generation", "revision", "file", "filename", "format", "f", "time", "datetime")
-    + ("bands", "band", "bidx", "expand", "if", "ovr", "sd_name", "layer", "layers", "collection", "collections")
-    + ("item", "items", "asset", "assets", "bbox", "crs", "srs", "service", "request", "coverage", "coverageid")
-    + ("width", "height", "resolution", "scale", "z", "x", "y", "limit", "page", "year", "month", "day", "date")
+    (
+        "version",
+        "versionid",
+        "v",
+        "generation",
+        "revision",
+        "file",
+        "filename",
+        "format",
+        "f",
+        "time",
+        "datetime",
+    )
+    + (
+        "bands",
+        "band",
+        "bidx",
+        "expand",
+        "if",
+        "ovr",
+        "sd_name",
+        "layer",
+        "layers",
+        "collection",
+        "collections",
+    )
+    + (
+        "item",
+        "items",
+        "asset",
+        "assets",
+        "bbox",
+        "crs",
+        "srs",
+        "service",
+        "request",
+        "coverage",
+        "coverageid",
+    )
+    + (
+        "width",
+        "height",
+        "resolution",
+        "scale",
+        "z",
+        "x",
+        "y",
+        "limit",
+        "page",
+        "year",
+        "month",
+        "day",
+        "date",
+    )
 )
 """Names of parameters, in lower case, that say what of a server's is meant."""
 _VALUE = re.compile(r"[\w.,:+/@-]{0,80}")
@@ -25,7 +75,9 @@ _NAMED = re.compile(r"[?#;&][^\s'\"<>|?#;&=]+=[^\s'\"<>|]*")
 _USER = re.compile(r"(?<=://)(?:[^\s/?#'\"]+@|[^\s/@:?#]+:(?!//|\d+(?:[/?#]|$))[^\s@?#'\"]*@)")
 _ENCODED = re.compile(r"%(?:25)*(?:3F|23|3B|26)[^/]*?%(?:25)*3D.*", re.IGNORECASE)
 """Parameters of a URL that is a part of another one's path, encoded."""
-_ENCODED_USER = re.compile(r"%(?:25)*3A(?:%(?:25)*2F){2}(?:(?!%(?:25)*2F)[^/?])*?(?:%(?:25)*40|@)", re.IGNORECASE)
+_ENCODED_USER = re.compile(
+    r"%(?:25)*3A(?:%(?:25)*2F){2}(?:(?!%(?:25)*2F)[^/?])*?(?:%(?:25)*40|@)", re.IGNORECASE
+)
 _CUT = re.compile(r"[?#&]|;(?=[^/?#&;]*=)")
 _OF_PATH = re.compile(r";[^/?#&]*")
 _SEPARATOR = re.compile(r"[?#&;]")

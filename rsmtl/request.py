@@ -42,7 +42,9 @@ def standing_product(request: Request, ref: SceneRef) -> Product | None:
     if request.overwrite:
         return None
     clock = time.perf_counter()
-    found = standing(request.out, ref.source, request.assets, request.find_model, request.settings, request.offset)
+    found = standing(
+        request.out, ref.source, request.assets, request.find_model, request.settings, request.offset
+    )
     return None if found is None else stood(*found, time.perf_counter() - clock)
 
 
@@ -65,7 +67,13 @@ def open_listed(
     """
     try:
         scene: Scene = limited(
-            executor, f"opening {ref.id!r}", OPEN_LIMIT_S, open_scene, ref.source, request.assets, request.offset
+            executor,
+            f"opening {ref.id!r}",
+            OPEN_LIMIT_S,
+            open_scene,
+            ref.source,
+            request.assets,
+            request.offset,
         )
     except MemoryError as error:
         raise RunError(

@@ -71,7 +71,7 @@ def read_offset(value: str) -> Offset:
     InputError
         If it is neither a number nor one of the words.
     """
-    if value == "item" or value == "none":  # noqa: PLR1714  # which the types follow
+    if value == "item" or value == "none":  # which the types follow
         return value
     try:
         if isfinite(number := float(value)):

@@ -38,7 +38,9 @@ def publish(plan: Plan, folder: Place, executor: Executor, started: datetime, ch
         If something cannot be written, another run has taken over, or an input has changed.
     """
     Ledger(folder, plan.run).check_current()
-    jobs: list[Future[float]] = [executor.submit(cog_job, folder, output) for output in plan.outputs]
+    jobs: list[Future[float]] = [
+        executor.submit(cog_job, folder, output) for output in plan.outputs if not output.mask_of
+    ]
     seconds = {"cog": sum(job.result() for job in jobs)}
     seconds["quicklook"] = executor.submit(quicklook_job, executor.share(plan), folder).result()
     sweep(folder)  # what workers left that were killed while they wrote
@@ -58,6 +60,7 @@ def cog_job(folder: Place, output: Output) -> float:
             _stored(folder, output.name),
             cog_path(folder, output.name),
             nodata=output.nodata,
+            mask=_stored(folder, output.mask) if output.mask else None,
             bands=output.bands,
             classes=output.classes,
             band_scale=output.band_scale,

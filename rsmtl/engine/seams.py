@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from rsmtl.engine.stored import with_mask
 from rsmtl.store.place import Place
 from rsmtl.store.provenance import read_run
 from rsmtl.store.zarr import open_product
@@ -80,7 +81,9 @@ def seams(folder: Place, seed: int = 0) -> tuple[Seam, ...]:
     stride_px = run.settings["window"] - run.settings["overlap"]
     found = []
     for group in open_product(folder).values():
-        for name, array in sorted(group.data_vars.items()):
+        masks = {array.attrs.get("ancillary_variables") for array in group.data_vars.values()}
+        for name in sorted(set(group.data_vars) - masks):
+            array = with_mask(group, str(name))
             chunk = int(array.encoding["shards"][-1])
             stride, longest = stride_px * chunk // run.chunk_px, max(array.shape[1:])
             of: dict[Lines, list[int]] = {
@@ -139,9 +142,11 @@ def _steps(array: xr.DataArray, segment: _Segment, reach: int) -> tuple[int, flo
     """Return number and sum of the steps across a piece of a line, and of all others up to `reach` from it."""
     strip = slice(segment.line - reach, segment.line + reach)
     along = slice(segment.start, segment.start + SEGMENT_PX)
-    values = (array[:, strip, along] if segment.axis == 0 else array[:, along, strip]).values
-    values = np.moveaxis(values, 1 + segment.axis, 0)
+    piece = array[:, strip, along] if segment.axis == 0 else array[:, along, strip]
+    values = np.moveaxis(piece.values, 1 + segment.axis, 0)
     valid = _valid(values, array.attrs.get("_FillValue"))
+    if "valid" in piece.coords:
+        valid &= np.moveaxis(np.broadcast_to(piece.valid.values != 0, piece.shape), 1 + segment.axis, 0)
     known = valid[1:] & valid[:-1]
     if "flag_values" in array.attrs:
         steps = (values[1:] != values[:-1]).astype(np.float64)

@@ -43,7 +43,9 @@ def judge(
         If no head fits, the truth lies on another grid, or a class left out is none.
     """
     head = _head_for(spec, name, truth, folder)
-    check_lies_on("the truth", truth.geobox, f"the grid of {head.name!r}", stored_array(folder, head.name).odc.geobox)
+    check_lies_on(
+        "the truth", truth.geobox, f"the grid of {head.name!r}", stored_array(folder, head.name).odc.geobox
+    )
     if head.kind == "classes":
         names = tuple(c.name for c in head.classes) or tuple(f"class {k}" for k in range(head.n_classes))
         unknown = [one for one in without if one not in names]

@@ -27,7 +27,9 @@ def offset_of(what: str, properties: Mapping[str, Any], said: float | None) -> f
     if isinstance(applied, str) and applied.lower() in ("true", "false"):
         applied = applied.lower() == "true"
     if not isinstance(applied, bool):
-        raise SceneError(f"{what} has {applied!r} for `{APPLIED}`, which is neither true nor false: {_REMEDY}")
+        raise SceneError(
+            f"{what} has {applied!r} for `{APPLIED}`, which is neither true nor false: {_REMEDY}"
+        )
     if applied:
         return None if said is None else 0.0
     if not said and _baseline(properties) >= 4.0 and said is not None:

@@ -286,7 +286,9 @@ def _choose(
             raise SceneError(f"{what} holds nothing but an alpha band: give a raster with values")
         return tuple(valued)
     called = {k: {valued[k].lower(), *map(str.lower, known[k].names)} for k in valued}
-    by_name = {name: k for k, names in reversed(called.items()) for name in names} | {str(k): k for k in known}
+    by_name = {name: k for k, names in reversed(called.items()) for name in names} | {
+        str(k): k for k in known
+    }
     for name in wanted:
         of = [k for k, names in called.items() if name.lower() in names]
         if len(of) > 1 and not (name.isdigit() and int(name) in known):
@@ -331,7 +333,9 @@ def _is_image(dataset: DatasetReader, alpha: int) -> bool:
     height, width = dataset.shape
     rows, cols = (sorted({int(size * part) for part in (0, 0.25, 0.5, 0.75)}) for size in (height, width))
     blocks = [
-        dataset.read(alpha, window=Window(x, y, min(_ALPHA_PX, width - x), min(_ALPHA_PX, height - y))).ravel()
+        dataset.read(
+            alpha, window=Window(x, y, min(_ALPHA_PX, width - x), min(_ALPHA_PX, height - y))
+        ).ravel()
         for y in rows
         for x in cols
     ]
@@ -376,7 +380,7 @@ def _reader(
         alpha=None
         if alpha in bands
         else alpha,  # asked for by number: it is none, whatever the file calls it
-        together=_COLORS <= {dataset.colorinterp[k - 1] for k in bands},
+        together={dataset.colorinterp[k - 1] for k in bands} >= _COLORS,
     )
 
 

@@ -87,7 +87,9 @@ class ResampledReader:
                 XSCALE=x_scale,
                 YSCALE=y_scale,
             )
-            np.copyto(values, part, where=np.isnan(values))  # where longitudes jump, each has a part of the block
+            np.copyto(
+                values, part, where=np.isnan(values)
+            )  # where longitudes jump, each has a part of the block
         return values
 
 

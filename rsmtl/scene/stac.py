@@ -168,7 +168,9 @@ def _check_text(item: pystac.Item, document: Mapping[str, Any]) -> None:
 
 def _offered(item: pystac.Item, offset: Offset) -> dict[str, SceneInput]:
     rasters = {name: asset for name, asset in item.assets.items() if _is_raster(asset)}
-    data = {name: _open_asset(item, name, offset) for name, asset in rasters.items() if asset.has_role("data")}
+    data = {
+        name: _open_asset(item, name, offset) for name, asset in rasters.items() if asset.has_role("data")
+    }
     pictures = [name for name, asset in rasters.items() if asset.has_role("visual") and name not in data]
     counts = {len(found.bands) for found in data.values()}
     visual = {name: _open_asset(item, name, offset) for name in pictures}
@@ -269,7 +271,9 @@ def _declared(item: pystac.Item, asset: pystac.Asset, offset: Offset) -> list[De
     common: dict[str, Any] = {
         key: said[key] for key in ("nodata", "raster:scale", "raster:offset") if key in said
     }
-    called = [tuple(band[key] for key in _NAMES if isinstance(band.get(key), str) and band[key]) for band in merged]
+    called = [
+        tuple(band[key] for key in _NAMES if isinstance(band.get(key), str) and band[key]) for band in merged
+    ]
     shared = Counter(name for names in called for name in dict.fromkeys(names))
     bands = [{**common, **band} for band in merged or ([common] if common else [])]
     return [

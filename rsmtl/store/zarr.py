@@ -186,6 +186,14 @@ def _attributes(output: Output) -> dict[str, Any]:
         **_linear("scale_factor", "band_scales", output.band_scale, 1.0),
         **_linear("add_offset", "band_offsets", output.band_offset, 0.0),
     }
+    if output.mask:
+        attributes["ancillary_variables"] = output.mask
+    if output.mask_of:
+        attributes |= {
+            "standard_name": "status_flag",
+            "flag_values": [0, 255],
+            "flag_meanings": "nodata valid",
+        }
     if output.classes:
         attributes["flag_values"] = list(range(len(output.classes)))
         attributes["flag_meanings"] = " ".join("_".join(c.name.split()) for c in output.classes)

@@ -55,7 +55,9 @@ def test_an_offset_that_is_in_the_pixels_is_not_added_again(tmp_path, applied, o
     said = {} if applied is None else {"earthsearch:boa_offset_applied": applied}
     scene = open_scene(sentinel2(tmp_path, **said), ["red"], offset)
     np.testing.assert_allclose(values_of(scene), expected, rtol=1e-6)
-    np.testing.assert_allclose(values_of(reopen(json.loads(json.dumps(scene.opened_with)))), expected, rtol=1e-6)
+    np.testing.assert_allclose(
+        values_of(reopen(json.loads(json.dumps(scene.opened_with)))), expected, rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize(("applied", "offset"), [("perhaps", -0.1), (1, -0.1), (False, 0.0)])
@@ -124,15 +126,21 @@ def test_a_name_that_several_bands_share_is_refused_with_the_choices(tmp_path):
 
 def test_a_missing_file_of_an_asset_is_told_with_item_asset_and_href(tmp_path):
     path = item(tmp_path, {"red": {"href": "./nix/red.tif"}})
-    with pytest.raises(SceneError, match=r"asset 'red' of item 'i' has the href './nix/red.tif'.*folder of the item"):
+    with pytest.raises(
+        SceneError, match=r"asset 'red' of item 'i' has the href './nix/red.tif'.*folder of the item"
+    ):
         open_scene(path)
 
 
-COMBINATIONS = list(itertools.product(("uint16", "float32", "uint8"), (None, 0, 7), (None, 0, 7, 255), (False, True)))
+COMBINATIONS = list(
+    itertools.product(("uint16", "float32", "uint8"), (None, 0, 7), (None, 0, 7, 255), (False, True))
+)
 
 
 @pytest.mark.parametrize(("dtype", "of_file", "of_item", "masked"), COMBINATIONS)
-def test_nodata_of_item_file_and_mask_have_one_rank_alone_and_in_a_stack(tmp_path, dtype, of_file, of_item, masked):
+def test_nodata_of_item_file_and_mask_have_one_rank_alone_and_in_a_stack(
+    tmp_path, dtype, of_file, of_item, masked
+):
     """An item's sentinel outranks the file's, and the file's mask does too, as in GDAL."""
     values = (np.arange(64).reshape(1, 8, 8) % 9).astype(dtype)
     mask = np.ones((8, 8), bool)
@@ -140,7 +148,7 @@ def test_nodata_of_item_file_and_mask_have_one_rank_alone_and_in_a_stack(tmp_pat
     for name in "ab":
         write_raster(tmp_path / f"{name}.tif", values, nodata=of_file, mask=mask if masked else None)
     said = {} if of_item is None else {"raster:bands": [{"nodata": of_item}]}
-    path = item(tmp_path, {name: said for name in "ab"})
+    path = item(tmp_path, dict.fromkeys("ab", said))
     sentinel = of_item if of_item is not None else None if masked else of_file
     expected = values[0].astype("f4")
     if sentinel is not None:

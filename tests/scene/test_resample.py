@@ -152,7 +152,16 @@ PAN_AT_180 = GeoBox((120, 130), Affine(500, 0, 130_000, 0, -500, 1.1e6), "EPSG:3
             GeoBox((200, 7200), Affine(0.05, 0, -180, 0, -0.05, 90), "EPSG:4326"),
         ),
     ],
-    ids=["degrees", "0 to 360", "from -181", "mercator", "UTM 60", "onto degrees", "degrees both", "the pole"],
+    ids=[
+        "degrees",
+        "0 to 360",
+        "from -181",
+        "mercator",
+        "UTM 60",
+        "onto degrees",
+        "degrees both",
+        "the pole",
+    ],
 )
 def test_places_where_longitudes_jump_have_their_values(target, own):
     """A source that covers the target leaves no pixel without a value, and each has that of its place."""

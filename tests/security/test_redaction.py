@@ -8,7 +8,6 @@ from urllib.parse import quote, unquote
 import pytest
 from distributed import LocalCluster
 from distributed.utils_test import captured_logger
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -60,10 +59,25 @@ def test_what_signs_a_url_is_left_out_and_the_rest_kept(href: str, public: str) 
 SECRET = "5ec2e7"
 names = st.one_of(
     st.sampled_from(
-        ["jwt", "code", "hmac", "t", "id", "session", "X-Amz-Signature", "sig", "key", "%74oken", "to%6ben", "a[b]"]
+        [
+            "jwt",
+            "code",
+            "hmac",
+            "t",
+            "id",
+            "session",
+            "X-Amz-Signature",
+            "sig",
+            "key",
+            "%74oken",
+            "to%6ben",
+            "a[b]",
+        ]
         + ["header.Authorization", "Policy", "__gda__", "hdnea", "e", "verify", "st", "ticket", "u", "p"]
     ),
-    st.text("abcdefgh_-.%", min_size=1, max_size=8).filter(lambda name: name.lower() not in redaction._HARMLESS),
+    st.text("abcdefgh_-.%", min_size=1, max_size=8).filter(
+        lambda name: name.lower() not in redaction._HARMLESS
+    ),
 )
 values = st.one_of(
     st.just(SECRET),
@@ -76,7 +90,9 @@ harmless = st.sampled_from(["v=2", "file=a.tif", "versionId=3", "bands=1,2", "FO
 pairs = st.builds("{}={}".format, names, values)
 separators = st.sampled_from(["&", ";", "?", "&amp;"])
 queries = st.one_of(
-    st.builds(lambda first, one, by, two: f"?{first}{by}{one}{by}{two}", harmless, pairs, separators, harmless),
+    st.builds(
+        lambda first, one, by, two: f"?{first}{by}{one}{by}{two}", harmless, pairs, separators, harmless
+    ),
     st.builds("?{}".format, pairs),
     st.just(f"?{SECRET}"),
     st.builds("#{}".format, pairs),
