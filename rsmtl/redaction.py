@@ -22,8 +22,6 @@ _HARMLESS = frozenset(
         "f",
         "time",
         "datetime",
-    )
-    + (
         "bands",
         "band",
         "bidx",
@@ -35,8 +33,6 @@ _HARMLESS = frozenset(
         "layers",
         "collection",
         "collections",
-    )
-    + (
         "item",
         "items",
         "asset",
@@ -48,8 +44,6 @@ _HARMLESS = frozenset(
         "request",
         "coverage",
         "coverageid",
-    )
-    + (
         "width",
         "height",
         "resolution",

@@ -38,9 +38,8 @@ def publish(plan: Plan, folder: Place, executor: Executor, started: datetime, ch
         If something cannot be written, another run has taken over, or an input has changed.
     """
     Ledger(folder, plan.run).check_current()
-    jobs: list[Future[float]] = [
-        executor.submit(cog_job, folder, output) for output in plan.outputs if not output.mask_of
-    ]
+    files = [output for output in plan.outputs if not output.mask_of]  # a mask is in the file of its values
+    jobs: list[Future[float]] = [executor.submit(cog_job, folder, output) for output in files]
     seconds = {"cog": sum(job.result() for job in jobs)}
     seconds["quicklook"] = executor.submit(quicklook_job, executor.share(plan), folder).result()
     sweep(folder)  # what workers left that were killed while they wrote

@@ -82,15 +82,15 @@ def seams(folder: Place, seed: int = 0) -> tuple[Seam, ...]:
     found = []
     for group in open_product(folder).values():
         masks = {array.attrs.get("ancillary_variables") for array in group.data_vars.values()}
-        for name in sorted(set(group.data_vars) - masks):
-            array = with_mask(group, str(name))
+        for name in sorted({str(name) for name in group.data_vars} - masks):
+            array = with_mask(group, name)
             chunk = int(array.encoding["shards"][-1])
             stride, longest = stride_px * chunk // run.chunk_px, max(array.shape[1:])
             of: dict[Lines, list[int]] = {
                 "chunks": list(range(chunk, longest, chunk)),
                 "windows": [line for line in range(stride, longest, stride) if line % chunk],
             }
-            found += [measure(array, str(name), kind, lines, stride, seed) for kind, lines in of.items()]
+            found += [measure(array, name, kind, lines, stride, seed) for kind, lines in of.items()]
     return tuple(seam for seam in found if seam)
 
 

@@ -35,8 +35,19 @@ _SAID_BY_REPR = (
     np.dtype,
 )
 _INTERNAL = frozenset(
-    ("__dict__", "__weakref__", "__doc__", "__module__", "__qualname__", "__firstlineno__")
-    + ("__abstractmethods__", "_abc_impl", "__static_attributes__", "__slotnames__", "__annotations__")
+    (
+        "__dict__",
+        "__weakref__",
+        "__doc__",
+        "__module__",
+        "__qualname__",
+        "__firstlineno__",
+        "__abstractmethods__",
+        "_abc_impl",
+        "__static_attributes__",
+        "__slotnames__",
+        "__annotations__",
+    )
 )
 """Entries of a class that say nothing of what it does, or are made as it is used."""
 _UNFORESEEABLE = frozenset(("eval", "exec", "globals", "__import__", "open", "input"))
@@ -86,17 +97,16 @@ class _Walk:
 
     def value(self, found: Any) -> None:
         """Write a value of any kind."""
-        if isinstance(found, _ATOMS) and type(found) in _ATOMS:
-            return self._say(type(found).__name__, repr(found))
-        if isinstance(found, _SAID_BY_REPR):
-            return self._say(type(found).__name__, repr(found))
-        if type(found) in (tuple, frozenset, set):
-            return self._several(found)
-        if isinstance(found, types.CodeType):  # equal code that is run twice may or may not be one object
-            return self._code(found)
-        if (again := self._again(found)) is not None:
-            return self._say("again", again)
-        self._object(found)
+        if type(found) in _ATOMS or isinstance(found, _SAID_BY_REPR):
+            self._say(type(found).__name__, repr(found))
+        elif type(found) in (tuple, frozenset, set):
+            self._several(found)
+        elif isinstance(found, types.CodeType):  # equal code that is run twice may or may not be one object
+            self._code(found)
+        elif (again := self._again(found)) is not None:
+            self._say("again", again)
+        else:
+            self._object(found)
 
     def _object(self, found: Any) -> None:
         match found:
@@ -250,9 +260,10 @@ class _Walk:
     def _module(self, found: types.ModuleType, names: frozenset[str]) -> None:
         """Write what of a module is used, by names that occur in the code that uses it."""
         if self._of_library(found.__name__, ""):
-            return None
+            return
         if (again := self._again(found, names)) is not None:
-            return self._say("again", again)
+            self._say("again", again)
+            return
         self._say("namespace", found.__name__)
         for name in sorted(names & vars(found).keys()):
             self._say(name)
@@ -280,7 +291,8 @@ class _Walk:
         """Write an object by what it would be pickled as."""
         reduced = found.__reduce_ex__(4)
         if isinstance(reduced, str):
-            return self._say("global", type(found).__module__, reduced)
+            self._say("global", type(found).__module__, reduced)
+            return
         made_by, arguments, *rest = reduced
         self._say("object")
         self.value(made_by)

@@ -239,7 +239,7 @@ def _is_stac(href: str) -> bool:
 
 
 def file_id(plain: str | Mapping[str, str]) -> str:
-    """Return the id of a scene that is told by its file alone: the file's name without suffix, and no secret of a URL."""
+    """Return the id of a scene that is told by its file alone: its name without suffix, and no secret of a URL."""
     href = plain if isinstance(plain, str) else next(iter(plain.values()))
     if is_url(href):  # in any spelling: with a scheme, or as GDAL has it
         href = redacted(href)

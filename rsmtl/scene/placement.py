@@ -62,7 +62,8 @@ def transform_of(what: str, array: xr.DataArray, dims: tuple[str, str]) -> Affin
     lacking = [dim for dim, places in zip(dims, found, strict=True) if places is None]
     if said is None and lacking:
         raise SceneError(
-            f"{what} has no coordinates {' and '.join(lacking)} and no GeoTransform: give it those of its pixels' centres"
+            f"{what} has no coordinates {' and '.join(lacking)} and no GeoTransform: give it those of its pixels' "
+            "centres"
         )
     stated = ((said.f, said.e), (said.c, said.a)) if said is not None else (None, None)
     if said is not None:
@@ -122,7 +123,9 @@ def _axis(
     if places is None:
         assert stated is not None
         edge, step = stated
-        return _Axis(edge + (np.arange(size) + 0.5) * step, edge + step / 2, step, 0.0)
+        return _Axis(
+            np.asarray(edge + (np.arange(size) + 0.5) * step, np.float64), edge + step / 2, step, 0.0
+        )
     numbers = places.astype(np.float64)
     if size == 1:
         if stated is None or not _Axis(numbers, numbers[0], stated[1], _rounding(places)).agrees(*stated):

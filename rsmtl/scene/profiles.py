@@ -34,7 +34,8 @@ def offset_of(what: str, properties: Mapping[str, Any], said: float | None) -> f
         return None if said is None else 0.0
     if not said and _baseline(properties) >= 4.0 and said is not None:
         raise SceneError(
-            f"{what} says by `{APPLIED}` that the offset of its baseline is not in its pixels, but gives none: {_REMEDY}"
+            f"{what} says by `{APPLIED}` that the offset of its baseline is not in its pixels, and gives none: "
+            f"{_REMEDY}"
         )
     return said
 

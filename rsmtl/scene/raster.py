@@ -293,8 +293,8 @@ def _choose(
         of = [k for k, names in called.items() if name.lower() in names]
         if len(of) > 1 and not (name.isdigit() and int(name) in known):
             raise SceneError(
-                f"{what} has {len(of)} bands called {name!r}: name the one that is meant by its number or a name of its "
-                f"own ({listed(f'{k} ({valued[k]})' for k in of)})"
+                f"{what} has {len(of)} bands called {name!r}: name the one that is meant by its number or a name of "
+                f"its own ({listed(f'{k} ({valued[k]})' for k in of)})"
             )
     missing = [n for n in wanted if n.lower() not in by_name]
     if missing:
@@ -393,7 +393,7 @@ def _said(declared: float | None, of_file: float | None, default: float) -> floa
 
 
 def _masks(dataset: DatasetReader, bands: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the bands whose GDAL mask says more than sentinel and alpha do; it outranks the file's sentinel, as in GDAL."""
+    """Return the bands whose GDAL mask says more than sentinel and alpha do; as in GDAL, it outranks the sentinel."""
     flags = [dataset.mask_flag_enums[k - 1] for k in bands]
     plain = {MaskFlags.all_valid, MaskFlags.nodata, MaskFlags.alpha}
     if all(plain.intersection(f) for f in flags):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from math import ceil, floor
+from typing import Any
 
 import numpy as np
 from affine import Affine
@@ -38,7 +39,9 @@ def region_under(source: GeoBox, target: GeoBox, reach: int) -> Region | None:
     says nothing of what lies within where longitudes jump.
     """
     by_outline = _by_outline(source, target, reach)
-    found = by_outline.roi_src if by_outline is not None and _is_some(by_outline.roi_src) else None
+    found: Region | None = None
+    if by_outline is not None and _is_some(by_outline.roi_src):
+        found = _plain(by_outline.roi_src[0]), _plain(by_outline.roi_src[1])
     assert source.crs is not None
     if source.crs == target.crs and not _around(source.crs):  # one affine map, with nothing to jump
         return found
@@ -95,8 +98,12 @@ def _by_outline(source: GeoBox, target: GeoBox, reach: int) -> ReprojectInfo | N
         return None
 
 
-def _is_some(region: tuple[slice, ...]) -> bool:
+def _is_some(region: tuple[Any, Any]) -> bool:
     return all(span.stop > span.start for span in region)
+
+
+def _plain(span: Any) -> slice:
+    return slice(int(span.start), int(span.stop))
 
 
 def _around(crs: CRS) -> float:
@@ -104,10 +111,13 @@ def _around(crs: CRS) -> float:
     if crs.geographic:
         return 360.0
     operation = crs.proj.coordinate_operation
-    name = operation.method_name.lower() if operation is not None else ""
+    if operation is None:
+        return 0.0
+    name = operation.method_name.lower()
     if "transverse" in name or "oblique" in name or not any(one in name for one in _CYLINDRICAL):
         return 0.0
-    middle = next((p.value for p in operation.params if "longitude of" in p.name.lower()), 0.0)
+    named = (float(p.value) for p in operation.params if "longitude of" in p.name.lower())
+    middle = next(named, 0.0)
     edges = CRS("EPSG:4326").transformer_to_crs(crs)(np.array([middle, middle + 90.0]), np.zeros(2))[0]
     return float(4 * (edges[1] - edges[0]))
 
@@ -116,13 +126,20 @@ def _places(source: GeoBox, target: GeoBox) -> tuple[NDArray[np.float64], NDArra
     """Return rows and columns in the source of a mesh over the target, NaN where it has none."""
     height, width = target.shape
     cols, rows = np.meshgrid(np.linspace(0, width, _SAMPLES), np.linspace(0, height, _SAMPLES))
-    x, y = target.affine * (cols, rows)
+    x, y = _mapped(target.affine, cols, rows)
     assert target.crs is not None
+    assert source.crs is not None
     if source.crs != target.crs:
         x, y = target.crs.transformer_to_crs(source.crs)(x.ravel(), y.ravel())
         x, y = (np.where(np.isfinite(one), one, np.nan).reshape(cols.shape) for one in (x, y))
-    found = ~source.affine * (x, y)
-    return found[1], found[0]
+    cols, rows = _mapped(~source.affine, x, y)
+    return rows, cols
+
+
+def _mapped(
+    affine: Affine, x: NDArray[np.float64], y: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f
 
 
 def _spacing(places: NDArray[np.float64], size: int) -> float:

@@ -37,7 +37,7 @@ class SourceFile:
     href: str
     size_bytes: int | None = None
     version: str = ""
-    """What `rsmtl.scene.sources` knows of it, such as times of a file or the etag of a server; empty if that is nothing."""
+    """What is known of it, such as times of a file or the etag of a server (`sources.py`); empty if that is nothing."""
 
 
 @dataclass(frozen=True)

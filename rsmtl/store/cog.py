@@ -161,10 +161,7 @@ def _read_back(path: Path, checksums: list[tuple[Window, int]]) -> None:
         n_overviews = len(written.overviews(1))
         for window, checksum in checksums:
             found = zlib.crc32(np.ascontiguousarray(written.read(window=window)).data)
-            if (
-                MaskFlags.per_dataset in written.mask_flag_enums[0]
-                and MaskFlags.alpha not in written.mask_flag_enums[0]
-            ):
+            if written.mask_flag_enums[0] == [MaskFlags.per_dataset]:
                 valid = written.read_masks(1, window=window)
                 found = zlib.crc32(np.ascontiguousarray(valid).data, found)
             if found != checksum:

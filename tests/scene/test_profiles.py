@@ -48,8 +48,17 @@ def sentinel2(folder: Path, band: dict[str, Any] | None = None, **properties: An
 
 @pytest.mark.parametrize(
     ("applied", "offset", "expected"),
-    [(True, "item", 0.2), ("true", "item", 0.2), (False, "item", 0.1), (None, "item", 0.1)]
-    + [(True, "none", 0.2), (False, "none", 0.2), (True, -0.1, 0.1), (False, 0.3, 0.5), (True, 0.3, 0.5)],
+    [
+        (True, "item", 0.2),
+        ("true", "item", 0.2),
+        (False, "item", 0.1),
+        (None, "item", 0.1),
+        (True, "none", 0.2),
+        (False, "none", 0.2),
+        (True, -0.1, 0.1),
+        (False, 0.3, 0.5),
+        (True, 0.3, 0.5),
+    ],
 )
 def test_an_offset_that_is_in_the_pixels_is_not_added_again(tmp_path, applied, offset, expected):
     said = {} if applied is None else {"earthsearch:boa_offset_applied": applied}

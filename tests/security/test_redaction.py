@@ -72,8 +72,17 @@ names = st.one_of(
             "%74oken",
             "to%6ben",
             "a[b]",
+            "header.Authorization",
+            "Policy",
+            "__gda__",
+            "hdnea",
+            "e",
+            "verify",
+            "st",
+            "ticket",
+            "u",
+            "p",
         ]
-        + ["header.Authorization", "Policy", "__gda__", "hdnea", "e", "verify", "st", "ticket", "u", "p"]
     ),
     st.text("abcdefgh_-.%", min_size=1, max_size=8).filter(
         lambda name: name.lower() not in redaction._HARMLESS
