@@ -32,7 +32,7 @@ SourcesArgument = Annotated[
     typer.Argument(
         metavar="SOURCE",
         help="Rasters, Zarr stores, STAC items, collections or catalogues, as paths or URLs. Arguments of the form "
-        "pan=PAN.tif ms=MS.tif together make one scene.",
+        "pan=PAN.tif ms=MS.tif together make one scene; image=B4.tif,B3.tif,B2.tif has a file for each band.",
         show_default=False,
     ),
 ]

@@ -63,11 +63,13 @@ def checked_grid(what: str, crs: Any, affine: Affine, shape: tuple[int, int]) ->
     height, width = shape
     if abs(affine.b) * height > SHEAR_PX * abs(affine.a) or abs(affine.d) * width > SHEAR_PX * abs(affine.e):
         raise SceneError(
-            f"{what} lies on a rotated or sheared grid: resample it north up, for example with `gdalwarp`"
+            f"{what} lies on a rotated or sheared grid: resample it north up, for example with "
+            "`gdalwarp -dstalpha`, which keeps the corners around it from passing as valid"
         )
     if affine.a <= 0:
         raise SceneError(
-            f"{what} has columns that run east to west: resample it north up, for example with `gdalwarp`"
+            f"{what} has columns that run east to west: resample it north up, for example with "
+            "`gdalwarp -dstalpha`, which keeps the corners around it from passing as valid"
         )
     try:
         known = _short(CRS(crs))

@@ -25,8 +25,13 @@ from rsmtl.scene.stac import as_stac, item_hrefs, item_scene, read_stac
 from rsmtl.scene.stack import combine
 from rsmtl.scene.zarr import is_zarr, open_zarr
 
-Source = str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]]
-"""A path or URL, or several by the name of the input each gives."""
+One = str | os.PathLike[str]
+Source = One | Mapping[str, One | Sequence[One]]
+"""A path or URL, or several by the name of the input each gives; a list for an input whose bands are files of their
+own."""
+
+Plain = str | dict[str, str | list[str]]
+"""A source with absolute paths, as JSON has it."""
 
 Assets = Sequence[str] | Mapping[str, Sequence[str]]
 """What to take of a source: assets of an item (or bands of one, `visual:red`), variables of a Zarr store, bands of a
@@ -42,7 +47,7 @@ class SceneRef:
 
     id: str
     """Of the item if it was read, else the name of its file."""
-    source: str | Mapping[str, str]
+    source: Plain
     """What `open_scene` takes."""
 
 
@@ -208,12 +213,17 @@ def reopen(opened_with: Mapping[str, Any]) -> Scene:
     return open_scene(opened_with["source"], opened_with.get("assets"), opened_with.get("offset", "item"))
 
 
-def _plain(source: Source) -> str | dict[str, str]:
+def _plain(source: Source) -> Plain:
     """Absolute paths and URLs as strings, so that a scene can be opened again from another folder."""
     if isinstance(source, Mapping):
         if not source:
             raise SceneError("no file was given: give at least one input, as name and path")
-        return {name: _absolute(os.fspath(path)) for name, path in source.items()}
+        return {
+            name: _absolute(os.fspath(path))
+            if isinstance(path, str | os.PathLike)
+            else [_absolute(os.fspath(one)) for one in path]
+            for name, path in source.items()
+        }
     return _absolute(os.fspath(source))
 
 
@@ -238,9 +248,9 @@ def _is_stac(href: str) -> bool:
     return is_remote(href) and (in_api or (path.suffix == "" and not is_zarr(href)))
 
 
-def file_id(plain: str | Mapping[str, str]) -> str:
+def file_id(plain: Plain) -> str:
     """Return the id of a scene that is told by its file alone: its name without suffix, and no secret of a URL."""
-    href = plain if isinstance(plain, str) else next(iter(plain.values()))
+    href = _files(plain)[0]
     if is_url(href):  # in any spelling: with a scheme, or as GDAL has it
         href = redacted(href)
         query = parse_qs(href.partition("?")[2])
@@ -261,12 +271,10 @@ def _by_input(assets: Assets | None) -> dict[str, list[str]] | None:
     return {name: list(names) for name, names in chosen.items()}
 
 
-def _inputs(
-    plain: str | dict[str, str], chosen: dict[str, list[str]] | None, offset: Offset
-) -> dict[str, SceneInput]:
+def _inputs(plain: Plain, chosen: dict[str, list[str]] | None, offset: Offset) -> dict[str, SceneInput]:
     """Open rasters and Zarr stores."""
     number = number_of(offset)
-    stores = [href for href in ([plain] if isinstance(plain, str) else plain.values()) if is_zarr(href)]
+    stores = [href for href in _files(plain) if is_zarr(href)]
     if number is not None and stores:
         raise SceneError(
             f"'{stores[0]}' is a Zarr store, whose offset is decoded as it says: leave `--offset` out, or correct "
@@ -287,13 +295,44 @@ def _inputs(
     return {name: _single(name, href, (chosen or {}).get(name), number) for name, href in plain.items()}
 
 
-def _single(name: str, href: str, wanted: Sequence[str] | None, offset: float | None) -> SceneInput:
+def _files(plain: Plain) -> list[str]:
+    if isinstance(plain, str):
+        return [plain]
+    return [one for given in plain.values() for one in ([given] if isinstance(given, str) else given)]
+
+
+def _single(
+    name: str, href: str | list[str], wanted: Sequence[str] | None, offset: float | None
+) -> SceneInput:
+    if not isinstance(href, str):
+        if not href:
+            raise SceneError(f"no file was given for input {name!r}: give at least one")
+        return _of_files(name, href, wanted, offset)
     if not is_zarr(href):
         return open_raster(name, href, wanted, offset=offset)
     found = _zarr_inputs(href, {name: list(wanted)} if wanted else None)
     if len(found) > 1:
         raise SceneError(f"'{href}' holds the variables {', '.join(found)}: say which make up input {name!r}")
     return replace(next(iter(found.values())), name=name)
+
+
+def _of_files(
+    name: str, hrefs: Sequence[str], wanted: Sequence[str] | None, offset: float | None
+) -> SceneInput:
+    """Put an input together of files that have one band each, called as their files are."""
+    found = [_single(name, href, None, offset) for href in hrefs]
+    several = next((href for href, one in zip(hrefs, found, strict=True) if len(one.bands) != 1), None)
+    if several is not None:
+        raise SceneError(
+            f"'{several}' is one of {len(hrefs)} files for input {name!r} and has several bands: files that make up "
+            "one input have one band each"
+        )
+    if wanted is not None:
+        raise SceneError(
+            f"input {name!r} is made of {len(hrefs)} files, and bands of it are named too: give the files "
+            "of those bands"
+        )
+    return combine(name, [replace(one, bands=(file_id(h),)) for h, one in zip(hrefs, found, strict=True)])
 
 
 def _zarr_inputs(href: str, chosen: dict[str, list[str]] | None) -> dict[str, SceneInput]:

@@ -246,17 +246,19 @@ def _check_values(what: str, dataset: DatasetReader, indices: bool) -> None:
     if ColorInterp.palette in dataset.colorinterp and not indices:
         raise SceneError(
             f"{what} holds indices into a colour table, not values: turn them into red, green and blue with "
-            "`gdal_translate -expand rgb`"
+            "`gdal_translate -expand rgba`, whose fourth band keeps what is nodata"
         )
 
 
 def _grid(what: str, dataset: DatasetReader) -> GeoBox:
     if dataset.transform.is_identity and dataset.gcps[0]:
         raise SceneError(
-            f"{what} is located by ground control points only: put it on a grid with `gdalwarp` first"
+            f"{what} is located by ground control points only: put it on a grid with `gdalwarp -dstalpha` first"
         )
     if dataset.transform.is_identity and dataset.rpcs:
-        raise SceneError(f"{what} is located by RPCs only: orthorectify it with `gdalwarp -rpc` first")
+        raise SceneError(
+            f"{what} is located by RPCs only: orthorectify it with `gdalwarp -rpc -dstalpha` first"
+        )
     return checked_grid(what, dataset.crs, dataset.transform, dataset.shape)
 
 

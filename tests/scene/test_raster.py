@@ -162,7 +162,7 @@ def test_a_colour_table_is_refused(tmp_path):
     with rasterio.open(path, "w", "GTiff", 6, 6, 1, CRS, grid(), "uint8") as file:
         file.write(image(1, 6, 6, "uint8"))
         file.write_colormap(1, {1: (255, 0, 0, 255)})
-    with pytest.raises(SceneError, match=r"holds indices into a colour table, not values: .*-expand rgb"):
+    with pytest.raises(SceneError, match=r"holds indices into a colour table, not values: .*-expand rgba"):
         open_raster("image", str(path))
 
 
