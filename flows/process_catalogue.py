@@ -77,6 +77,10 @@ class CatalogueRun(BaseModel):
     """Finish products that an earlier run left unfinished; otherwise such a scene fails."""
     overwrite: bool = False
     """Remove products that stand, and start anew."""
+    any_gsd: bool = False
+    """Take scenes more than 1.5 times finer or coarser than what the model was trained on, too."""
+    allow_no_crs: bool = False
+    """Take images that lie nowhere on the Earth, too: the product's grid is that of their pixels."""
     retries: int = Field(default=3, ge=0)
     """How often a scene is tried again that failed for a disk's, a network's or a worker's sake."""
     retry_delay_s: float = Field(default=10.0, ge=0)
@@ -107,7 +111,9 @@ class CatalogueRun(BaseModel):
             self.assets,
             self.resume,
             self.overwrite,
+            self.any_gsd,
             self.job_limit_s,
+            self.allow_no_crs,
         )
 
 
@@ -193,6 +199,8 @@ def process_scene(
 
 
 def _done(product: Product) -> SceneRow:
+    for note in product.notes:
+        get_run_logger().warning("%s: %s", product.scene, note)
     return SceneRow(
         scene=product.scene,
         result="stood already" if product.reused else "written",
@@ -272,6 +280,8 @@ def main(
     scheduler: Annotated[str | None, _about("scheduler", metavar="ADDRESS")] = None,
     resume: Annotated[bool, _about("resume")] = True,
     overwrite: Annotated[bool, _about("overwrite")] = False,
+    any_gsd: Annotated[bool, _about("any_gsd")] = False,
+    allow_no_crs: Annotated[bool, _about("allow_no_crs")] = False,
     retries: Annotated[int, _about("retries")] = 3,
     retry_delay_s: Annotated[float, _about("retry_delay_s")] = 10.0,
     job_limit_s: Annotated[float, _about("job_limit_s")] = JOB_LIMIT_S,
@@ -289,6 +299,8 @@ def main(
             scheduler=scheduler,
             resume=resume,
             overwrite=overwrite,
+            any_gsd=any_gsd,
+            allow_no_crs=allow_no_crs,
             retries=retries,
             retry_delay_s=retry_delay_s,
             job_limit_s=job_limit_s,

@@ -109,11 +109,11 @@ dsrl = rsmtl.load_model("dsrl-kampala")
 save_checkpoint(Path("segmentation.safetensors"), *detach(dsrl.module, read_card("dsrl-kampala")))
 detached = rsmtl.load_model("segmentation.safetensors")
 
-probabilities = rsmtl.Settings(extras=("probabilities",))
 found = {}
 for name, model in {"detached": detached, "whole": dsrl}.items():
+    settings = rsmtl.Settings(extras=("probabilities",), heads=tuple(head.name for head in model.spec.heads))
     started = time.perf_counter()
-    found[name] = rsmtl.predict(scene, model, probabilities)[
+    found[name] = rsmtl.predict(scene, model, settings)[
         ["segmentation", "segmentation_probabilities"]
     ].compute()
     n_parameters = sum(weight.numel() for weight in model.module.parameters())
@@ -196,3 +196,6 @@ print(measured(rsmtl.open_scene("served.tif"), "served"))
 # PSNR falls by 8 dB and more, as these pixels are not those of HR at half the resolution, and super-resolution is now
 # below interpolation: what it has learned is to undo one way of reducing an image. The classes hardly mind. For a
 # sensor of one's own, super-resolution should be trained with LR of that sensor.
+#
+# So these weights are good for buildings at twice the image's resolution, `dsrl-kampala` most of all, and for seeing how
+# such networks are run. Neither is for making pictures: what `dsrl` calls `sr` has only taught its classes.

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rsmtl.models.spec import HeadSpec as HeadSpec
     from rsmtl.models.spec import InputSpec as InputSpec
     from rsmtl.models.spec import ModelSpec as ModelSpec
+    from rsmtl.models.spec import ValueSpec as ValueSpec
     from rsmtl.scene.open import open_scene as open_scene
     from rsmtl.training import train as train
 
@@ -36,6 +37,7 @@ _HOMES = {
     "HeadSpec": "rsmtl.models.spec",
     "InputSpec": "rsmtl.models.spec",
     "ModelSpec": "rsmtl.models.spec",
+    "ValueSpec": "rsmtl.models.spec",
     "evaluate": "rsmtl.engine.evaluate",
     "pansharpener": "rsmtl.engine.classical",
     "predict": "rsmtl.engine.lazy",

@@ -4,11 +4,14 @@ Ramps are multiples of 2⁻¹¹, so a falling ramp is exactly one minus the risi
 are multiples of 2⁻²², which float32 holds exactly: the weights of all windows add up to exactly one.
 
 Floating-point addition is exact, and so free of order, as long as every term is a multiple of one step and the
-sum stays below 2²⁴ (float32) or 2⁵³ (float64) steps. Each contribution is therefore rounded to whole steps:
-2⁻²² for probabilities in float32, 2⁻³⁴ for continuous heads in float64. A canvas holds the sum in steps.
+sum stays below 2²⁴ (float32) or 2⁵³ (float64) steps. Each contribution is therefore rounded to whole steps: 2⁻²² for
+probabilities in float32, and in float64 for continuous heads 2⁻⁵¹ of the greatest value they may have, rounded up to a
+power of two: 2⁻³⁴ of values up to 2¹⁷. A canvas holds the sum in steps.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from math import frexp
 from typing import Literal
 
 import numpy as np
@@ -20,15 +23,28 @@ Kind = Literal["classes", "continuous"]
 Shape = Literal["linear", "cosine"]
 
 RAMP_STEPS = 2**11
-STEPS: dict[Kind, float] = {"classes": 2.0**22, "continuous": 2.0**34}
+CLASS_STEPS = 2.0**22
+"""Steps in a probability of one."""
 DTYPES: dict[Kind, torch.dtype] = {"classes": torch.float32, "continuous": torch.float64}
 
 SLAB_BYTES = 2**19
 """About half of the second-level cache of one core."""
 
-LIMIT = 2.0**17
-"""Continuous network values are clipped to ± this, so that four of them stay exact. Most lie near [0, 1]; a model that
-takes 16-bit DN as they are stays well within."""
+
+@dataclass(frozen=True)
+class Exact:
+    """The values of a continuous head whose sums are exact."""
+
+    limit: float
+    """Greatest absolute value."""
+    strict: bool
+    """Whether a greater one is an error. Otherwise it is clipped, as it is where it is stored."""
+
+    @property
+    def steps(self) -> float:
+        """Steps in a value of one: a power of two, so that four values at the limit stay below 2⁵³ steps."""
+        mantissa, exponent = frexp(self.limit)
+        return 2.0 ** (51 - (exponent - (mantissa == 0.5)))
 
 
 def ramp(overlap_px: int, shape: Shape) -> NDArray[np.float32]:
@@ -62,12 +78,14 @@ def new_canvas(kind: Kind, shape: tuple[int, int, int], device: str) -> Tensor:
     return torch.zeros(shape, dtype=DTYPES[kind], device=device)
 
 
-def in_steps(weights: NDArray[np.float32], kind: Kind) -> Tensor:
+def in_steps(weights: NDArray[np.float32], steps: float) -> Tensor:
     """Return blend weights as what turns a value of one into steps; exact, as a step is a power of two."""
-    return torch.from_numpy(weights) * STEPS[kind]
+    return torch.from_numpy(weights) * steps
 
 
-def add(canvas: Tensor, values: Tensor, weights: Tensor, kind: Kind) -> None:
+def add(
+    canvas: Tensor, values: Tensor, weights: Tensor, exact: Exact | None = None, outside: Tensor | None = None
+) -> None:
     """Add weighted values to a view of a canvas, in place.
 
     Parameters
@@ -78,15 +96,32 @@ def add(canvas: Tensor, values: Tensor, weights: Tensor, kind: Kind) -> None:
         `(C, H, W)` activated outputs of one window: probabilities, or network values.
     weights
         `(H, W)` blend weights, `in_steps`.
-    kind
-        Of the head.
+    exact
+        Of a continuous head: greater values are clipped.
+    outside
+        `(H, W)` bool, set where a value counts that is greater, if that is an error.
     """
     for rows in slabs(canvas):
         # planes, as the canvas has
         part = values[:, rows].to(canvas.dtype, memory_format=torch.contiguous_format)
-        if kind == "continuous":
-            part = part.clamp(-LIMIT, LIMIT)
+        if exact is not None:
+            part = _clipped(part, exact.limit, weights[rows], None if outside is None else outside[rows])
         canvas[:, rows] += (part * weights[rows]).round_()
+
+
+def _clipped(part: Tensor, limit: float, weights: Tensor, outside: Tensor | None) -> Tensor:
+    """Clip values to a limit, and set where they were beyond it, if that is asked for.
+
+    A CPU looks first whether there is any, for which a GPU would have to wait.
+    """
+    if outside is None:
+        return part.clamp(-limit, limit)
+    if part.device.type == "cpu":
+        low, high = part.aminmax()
+        if -limit <= float(low) and float(high) <= limit:
+            return part
+    outside |= ((part.abs() > limit) & (weights > 0)).any(dim=0)
+    return part.clamp(-limit, limit)
 
 
 def slabs(canvas: Tensor) -> Iterator[slice]:

@@ -38,6 +38,8 @@ class Settings(BaseModel):
     """Threads of one forward pass on the CPU."""
     extras: tuple[Literal["confidence", "probabilities"], ...] = ()
     """What to store of a segmentation head besides its classes, as uint8."""
+    heads: tuple[str, ...] = ()
+    """Outputs of the model to store, by name. Unless given, those that its card calls products."""
     radiometry: Literal["model", "scene"] = "model"
     """`model`: as the model's spec says. `scene`: the 2nd and 98th percentile of this scene instead."""
     resampling: Literal["nearest", "bilinear", "cubic"] = "bilinear"

@@ -44,6 +44,10 @@ class RunError(RsmtlError):
     """The run began and could not be finished."""
 
 
+class SceneWarning(RuntimeWarning):
+    """Something that prevents no run, and that whoever uses its product should know."""
+
+
 def explain(error: ValidationError) -> str:
     """Return what pydantic found wrong as one line: `lr: Input should be greater than 0 (got -1)`."""
     found = []

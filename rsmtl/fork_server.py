@@ -42,6 +42,9 @@ _READ_AT_START = (
 the server. Workers are spawned where they have changed since it was started."""
 _HANDED_OVER = ("OMP_NUM_THREADS", "PYTHONPATH", "PYTHONHASHSEED", "PYTHONSAFEPATH")
 """Those of them that reach workers all the same."""
+_SET_BY_LIBRARIES = ("PROJ_CURL_CA_BUNDLE", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK")
+"""Those of them that rasterio (pyproj) and scikit-learn set when they are imported, which says nothing of the user: the
+server is often started before this process imports them."""
 
 _LOG = logging.getLogger(__name__)
 _lock = threading.Lock()
@@ -113,7 +116,7 @@ def _read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in environment.items()
-        if name.startswith(_READ_AT_START) and name not in _HANDED_OVER
+        if name.startswith(_READ_AT_START) and name not in (*_HANDED_OVER, *_SET_BY_LIBRARIES)
     }
 
 

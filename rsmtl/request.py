@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from rsmtl.config import Settings
@@ -32,7 +33,9 @@ class Request:
     assets: Assets | None = None
     resume: bool = False
     overwrite: bool = False
+    any_gsd: bool = False
     job_limit_s: float = JOB_LIMIT_S
+    allow_no_crs: bool = False
     offset: Offset = "item"
     """What is added to scaled values; see `open_scene`."""
 
@@ -43,7 +46,13 @@ def standing_product(request: Request, ref: SceneRef) -> Product | None:
         return None
     clock = time.perf_counter()
     found = standing(
-        request.out, ref.source, request.assets, request.find_model, request.settings, request.offset
+        request.out,
+        ref.source,
+        request.assets,
+        request.find_model,
+        request.settings,
+        request.offset,
+        allow_no_crs=request.allow_no_crs,
     )
     return None if found is None else stood(*found, time.perf_counter() - clock)
 
@@ -70,7 +79,7 @@ def open_listed(
             executor,
             f"opening {ref.id!r}",
             OPEN_LIMIT_S,
-            open_scene,
+            partial(open_scene, allow_no_crs=request.allow_no_crs),
             ref.source,
             request.assets,
             request.offset,
@@ -117,6 +126,7 @@ def make_product(
             executor=executor,
             resume=request.resume,
             overwrite=request.overwrite,
+            any_gsd=request.any_gsd,
             job_limit_s=request.job_limit_s,
             on_progress=on_progress,
         )

@@ -24,6 +24,9 @@ from rsmtl.scene.scene import Scene, SceneInput, Storage
 
 CRS = "EPSG:32632"
 
+UREC_HEADS = ("segmentation", "reconstruction")
+"""Of U-REC; the second one is no product, and is left out unless asked for."""
+
 
 def make_input(
     name: str,
@@ -189,9 +192,10 @@ def random_urec(width: int = 4, channels: int = 3, seed: int = 0, high: float = 
     return Model.from_module(module, spec)
 
 
-def random_checkpoint(path: Path, high: float = 2047.0, seed: int = 0) -> Path:
+def random_checkpoint(path: Path, high: float = 2047.0, seed: int = 0, gsd_m: float | None = None) -> Path:
     """Save a small U-REC with random weights."""
     spec, module = _random_urec(4, 3, seed, high)
+    spec = spec.model_copy(update={"gsd_m": gsd_m})
     save_checkpoint(path, module, Card(config={"in_channels": 3, "n_classes": 6, "width": 4}, spec=spec))
     return path
 

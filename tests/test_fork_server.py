@@ -52,6 +52,14 @@ def test_it_is_not_used_where_a_variable_has_changed_that_only_a_new_process_rea
     assert "changed since it was started: FSSPEC_S3_ENDPOINT_URL" in caplog.messages[-1]
 
 
+def test_what_libraries_set_when_they_are_imported_does_not_turn_it_off(tmp_path: Path) -> None:
+    code = "from rsmtl import fork_server\nfork_server.start()\nimport pyproj, rsmtl.scene.open, sklearn\n"
+    said = _python(
+        f"{code}import os\nprint(fork_server.start(), 'PROJ_CURL_CA_BUNDLE' in os.environ)", tmp_path
+    )
+    assert said == "True True\n"
+
+
 def test_starting_it_leaves_the_environment_as_it_was(tmp_path: Path) -> None:
     code = "import os\nfrom rsmtl import fork_server\nbefore = dict(os.environ)\n"
     assert _python(f"{code}print(fork_server.start(), before == dict(os.environ))", tmp_path) == "True True\n"

@@ -59,6 +59,7 @@ def _told(name: str, spec: "ModelSpec", module: "nn.Module") -> dict[str, Any]:
         "inputs": [_input(i) for i in spec.inputs],
         "heads": [_head(h) for h in spec.heads],
         "window_divisor": spec.divisor,
+        "gsd_m": spec.gsd_m,
         "parameters": sum(p.numel() for p in module.parameters()),
     }
 
@@ -75,16 +76,19 @@ def _head(spec: "HeadSpec") -> dict[str, Any]:
         "n_classes": spec.n_classes if spec.kind == "classes" else None,
         "scale": str(spec.scale),
         "classes": [c.name for c in spec.classes],
+        "product": spec.product,
+        "unit": spec.own.unit if spec.kind == "continuous" and not spec.like else None,
     }
 
 
 def _table(title: str, heading: str, rows: list[dict[str, Any]], scores: dict[str, str]) -> Table:
-    table = plain_table(heading, "Inputs", "Heads", figures=("Parameters", *scores), title=title)
+    table = plain_table(heading, "Inputs", "Heads", figures=("GSD", "Parameters", *scores), title=title)
     for row in rows:
         table.add_row(
             row["name"],
             "\n".join(_listed(i, i["bands"], i["channels"], "bands") for i in row["inputs"]),
             "\n".join(_listed_head(h) for h in row["heads"]),
+            "–" if row["gsd_m"] is None else f"{row['gsd_m']:.2g} m",
             f"{row['parameters']:,}",
             *("–" if row[key] is None else f"{row[key]:.3f}" for key in scores.values()),
         )
@@ -94,7 +98,7 @@ def _table(title: str, heading: str, rows: list[dict[str, Any]], scores: dict[st
 def _listed_head(head: dict[str, Any]) -> str:
     if head["kind"] == "classes":
         return _listed(head, head["classes"], head["n_classes"], "classes")
-    return _listed(head, [], head["channels"], "bands")
+    return _listed(head, [], head["channels"], "bands") + ("" if head["product"] else " (if asked for)")
 
 
 def _listed(part: dict[str, Any], names: list[str], n: int, what: str) -> str:

@@ -82,6 +82,24 @@ SchedulerOption = Annotated[
         show_default=False,
     ),
 ]
+AnyGsdOption = Annotated[
+    bool,
+    typer.Option(
+        "--any-gsd",
+        metavar="",
+        help="Take scenes more than 1.5 times finer or coarser than what the model was trained on, too.",
+        show_default=False,
+    ),
+]
+AllowNoCrsOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-no-crs",
+        metavar="",
+        help="Take images that lie nowhere on the Earth, too: the product's grid is that of their pixels.",
+        show_default=False,
+    ),
+]
 LogOption = Annotated[
     Path | None,
     typer.Option(
@@ -156,7 +174,7 @@ def with_settings(command: Callable[..., int]) -> Callable[..., int]:
 def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     kind, default, metavar = field.annotation, field.default, None
     if _is_list(field):
-        kind, default, metavar = str | None, None, ",".join(get_args(get_args(kind)[0]))
+        kind, default, metavar = str | None, None, ",".join(get_args(get_args(kind)[0])) or "NAME,..."
     about = typer.Option(
         help=field.description, metavar=metavar, rich_help_panel=SETTINGS, show_default=default is not None
     )

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
 
 from rsmtl.cli.options import (
+    AllowNoCrsOption,
+    AnyGsdOption,
     AssetsOption,
     JsonOption,
     ModelOption,
@@ -47,6 +50,8 @@ def plan(
     search: Search,
     assets: AssetsOption = [],  # noqa: B006  # typer copies it
     offset: OffsetOption = "item",
+    any_gsd: AnyGsdOption = False,
+    allow_no_crs: AllowNoCrsOption = False,
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
     as_json: JsonOption = False,
@@ -68,7 +73,7 @@ def plan(
 
     def project(refs: "Sequence[SceneRef]", executor: "Executor") -> "Iterator[Result]":
         device, seen = executor.submit(check_device, settings.device), dict[str, Any]()
-        costs = _costs(refs, taken, find, settings, read_offset(offset), executor)
+        costs = _costs(refs, taken, find, settings, read_offset(offset), executor, any_gsd, allow_no_crs)
         for n, (ref, (name, found)) in enumerate(zip(refs, costs, strict=True)):
             try:
                 if isinstance(found, RsmtlError):
@@ -85,6 +90,8 @@ def plan(
             except PlanError as error:
                 report.fail(name, error)
                 fits = False
+            for note in found.notes:
+                report.note(name, note)
             if n < IN_FULL:
                 report.show(_facts(name, found, slot_bytes, fits))
                 report.show("")
@@ -105,17 +112,20 @@ def _costs(
     settings: Settings,
     offset: "Offset",
     executor: "Executor",
+    any_gsd: bool,
+    allow_no_crs: bool,
 ) -> "Iterator[tuple[str, Cost | RsmtlError]]":
-    """Yield what each scene costs; of many scenes, batches are opened by the workers."""
+    """Yield what each scene costs; of many scenes, batches are opened by the workers, and no pixel is looked at."""
     from rsmtl.engine.cost import costs_of
     from rsmtl.engine.executor import in_order
 
+    one_by_one = partial(costs_of, measure=len(refs) <= IN_FULL, any_gsd=any_gsd, allow_no_crs=allow_no_crs)
     if len(refs) == 1:  # then the workers may be needed to fit a classical method to it
-        yield from costs_of(refs, assets, find, settings, offset, executor)
+        yield from one_by_one(refs, assets, find, settings, offset, executor)
         return
     shared, size = executor.share(find), max(1, min(BATCH, len(refs) // (4 * executor.n_slots)))
     batches = ((refs[k : k + size], assets, shared, settings, offset) for k in range(0, len(refs), size))
-    for costs in in_order(executor, costs_of, batches):
+    for costs in in_order(executor, one_by_one, batches):
         yield from costs
 
 

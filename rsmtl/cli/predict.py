@@ -7,6 +7,8 @@ import typer
 
 from rsmtl.cli.options import (
     RUNNING,
+    AllowNoCrsOption,
+    AnyGsdOption,
     AssetsOption,
     JsonOption,
     LogOption,
@@ -44,6 +46,8 @@ def predict(
     search: Search,
     assets: AssetsOption = [],  # noqa: B006  # typer copies it
     offset: OffsetOption = "item",
+    any_gsd: AnyGsdOption = False,
+    allow_no_crs: AllowNoCrsOption = False,
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
     resume: Annotated[
@@ -98,7 +102,9 @@ def predict(
             read_assets(assets),
             resume,
             overwrite,
+            any_gsd,
             job_limit,
+            allow_no_crs,
             read_offset(offset),
         )
         run = ProductRun(request, report)

@@ -50,6 +50,12 @@ class Report:
         """Print a result for people: to standard output, or to standard error where that is kept for JSON."""
         self._people.print(what, soft_wrap=isinstance(what, str))
 
+    def note(self, subject: str, sentence: str) -> None:
+        """Print the one line of what should be known of a scene that goes well all the same."""
+        line = Text(f"{printable(subject)}: ", style="bold yellow")
+        line.append(printable(" ".join(sentence.split())), style="not bold default")
+        self.notes.print(line, soft_wrap=True)
+
     def fail(self, subject: str, error: RsmtlError) -> None:
         """Print the one line that says what is wrong, and remember it."""
         self.failures.append(Failure(subject, error))

@@ -40,6 +40,8 @@ class ProductRun:
                 yield {"scene": name, "result": FAILED}
                 continue
             n_products += 1
+            for note in product.notes:
+                self.report.note(product.scene, note)
             catalogue.add(product.folder)
             yield {
                 "scene": product.scene,
@@ -49,6 +51,7 @@ class ProductRun:
                 "windows_run": product.windows_run,
                 "n_windows": product.n_windows,
                 "seconds": round(product.seconds, 3),
+                "notes": list(product.notes),
             }
         if n_products:
             catalogue.write()

@@ -1,5 +1,6 @@
 """`rsmtl verify`: compare what stands in a product with what its model gives."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -8,7 +9,7 @@ from rich.text import Text
 
 from rsmtl.cli.options import JsonOption
 from rsmtl.cli.products import products_in
-from rsmtl.cli.report import Report, plain_table
+from rsmtl.cli.report import Report, plain_table, printable
 from rsmtl.errors import RsmtlError, RunError
 
 if TYPE_CHECKING:
@@ -30,7 +31,10 @@ def verify(
     seed: Annotated[int, typer.Option(metavar="N", help="Decides which chunks.")] = 0,
     as_json: JsonOption = False,
 ) -> int:
-    """Check every shard and file of products, and compute some chunks again, in this process, to compare bit by bit.
+    """Check every shard and file of products, compute some chunks again to compare, and say whether a grid shows.
+
+    Chunks are computed in this process, and compared bit by bit. A grid is bands or steps where windows meet: it is
+    told by output, and is no failure.
 
     A product of which something is damaged loses its item, so that it does not pass for a whole one; `rsmtl predict`
     with --resume, or the next run of the flow, mends it.
@@ -55,6 +59,7 @@ def verify(
                     "torn": found.torn,
                     "damaged": found.damaged,
                     "changed_inputs": found.changed_inputs,
+                    "seams": [{**asdict(seam), "words": seam.words} for seam in found.seams],
                 }
             )
             withdraw(found)
@@ -64,6 +69,10 @@ def verify(
             report.fail(folder.name, error)
     if results:
         report.show(_table(results))
+        for found in results:
+            for seam in found["seams"]:
+                name = found["folder"].rsplit("/", 1)[-1]
+                report.show(printable(f"{name}, {seam['output']}: {seam['words']}"))
     return report.close(products=results)
 
 

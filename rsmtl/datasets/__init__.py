@@ -1,6 +1,7 @@
 """Labelled data: read or render them, split them without leaks, draw patches from them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -52,7 +53,8 @@ def load_splits(config: DataConfig, data_root: Path, alive: Callable[[], None] =
     """
     prepared = data_root / f"{config.name}.zarr"
     if prepared.exists():
-        return open_prepared(prepared, config.model_dump(mode="json"))
+        splits = open_prepared(prepared, config.model_dump(mode="json"))
+        return replace(splits, about=replace(splits.about, gsd_m=config.about().gsd_m))
     return open_splits(config.about(), config.sources(folder_of(config, data_root)), alive)
 
 

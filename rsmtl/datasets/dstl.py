@@ -67,7 +67,7 @@ class DstlData(BaseModel):
             "ms": tuple(MS_BANDS[number - 1] for number in self.ms_bands),
             "hrms": ("red", "green", "blue"),
         }
-        return About(bands, CLASSES, dict.fromkeys(("pan", "ms"), ELEVEN_BITS))
+        return About(bands, CLASSES, dict.fromkeys(("pan", "ms"), ELEVEN_BITS), gsd_m=0.31)
 
     def sources(self, folder: Path) -> tuple[SceneSource, ...]:
         """List the scenes that have polygons.

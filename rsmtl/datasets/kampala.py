@@ -22,6 +22,9 @@ from rsmtl.radiometry import Radiometry
 
 CLASSES = (ClassSpec(name="other", color=(226, 201, 108)), ClassSpec(name="building", color=(214, 72, 62)))
 
+GSD_M = 0.0744
+"""On the ground: a pixel of z = 21 is 0.0746 m wide in the map's own metres, at 0.3° N and S."""
+
 PARENTS: dict[tuple[int, int], Split] = {
     **dict.fromkeys(product((619212,), (523272, 523273)), "train"),
     (619213, 523272): "validation",
@@ -48,7 +51,7 @@ class KampalaData(BaseModel):
 
     def about(self) -> About:
         """Return what all scenes have in common."""
-        return About({"image": ("red", "green", "blue")}, CLASSES, {"image": RADIOMETRY})
+        return About({"image": ("red", "green", "blue")}, CLASSES, {"image": RADIOMETRY}, GSD_M)
 
     def sources(self, folder: Path) -> tuple[SceneSource, ...]:
         """List the tiles of z = 21.

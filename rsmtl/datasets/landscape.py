@@ -43,9 +43,9 @@ class LandscapeData(BaseModel):
     def about(self) -> About:
         """Return what all scenes have in common."""
         if not self.pair:
-            return About({"image": BANDS}, CLASSES, {"image": RADIOMETRY})
+            return About({"image": BANDS}, CLASSES, {"image": RADIOMETRY}, Landscape.gsd_m)
         bands = {"pan": ("pan",), "ms": BANDS, "hrms": BANDS}
-        return About(bands, CLASSES, dict.fromkeys(("pan", "ms"), ELEVEN_BITS))
+        return About(bands, CLASSES, dict.fromkeys(("pan", "ms"), ELEVEN_BITS), Landscape.gsd_m)
 
     def sources(self, folder: Path) -> tuple[SceneSource, ...]:
         """List the scenes, which are rendered when they are read."""

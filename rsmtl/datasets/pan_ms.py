@@ -42,7 +42,9 @@ class PanMsData(BaseModel):
 
     def about(self) -> About:
         """Return what all scenes have in common."""
-        return About({"pan": ("pan",), "ms": MS_BANDS}, (), {"pan": ELEVEN_BITS, "ms": ELEVEN_BITS})
+        return About(
+            {"pan": ("pan",), "ms": MS_BANDS}, (), {"pan": ELEVEN_BITS, "ms": ELEVEN_BITS}, gsd_m=0.5
+        )
 
     def sources(self, folder: Path) -> tuple[SceneSource, ...]:
         """List the two pairs.

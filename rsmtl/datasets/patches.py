@@ -37,7 +37,10 @@ class Sampling(BaseModel):
     zoom: float = Field(default=1.0, ge=1.0, le=16.0)
     """Patches are enlarged or reduced by a factor between 1/zoom and zoom: scenes of other GSD."""
     jitter: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Contrast and brightness of `image` change by up to this share of the range: other haze, light and sensors."""
+    """Contrast and brightness of `image` change by up to this share of the range: other haze, light and sensors. PAN,
+    MS and HRMS become brighter or darker together by up to this share, as other light makes them."""
+    gamma: float = Field(default=1.0, ge=1.0, le=8.0)
+    """Values of `image` are raised to a power between 1/gamma and gamma: other tone curves, made for the eye."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,11 @@ class Patches:
         element = group[int(rng.integers(len(group)))]
         patch = {name: element.apply(values).contiguous() for name, values in patch.items()}
         if "image" in patch:
+            patch["image"] = _bend(rng, patch["image"], self.sampling.gamma)
             patch["image"] = _jitter(rng, patch["image"], self.sampling.jitter)
+        elif self.sampling.jitter:
+            light = 1 + self.sampling.jitter * float(rng.uniform(-1, 1))
+            patch = {name: values if name == LABELS else values * light for name, values in patch.items()}
         return patch
 
     def _generator(self, index: int) -> np.random.Generator:
@@ -238,6 +245,14 @@ def _resize(values: Tensor, size_px: int) -> Tensor:
     if values.ndim == 2:
         return F.interpolate(values[None, None].float(), size, mode="nearest-exact")[0, 0].long()
     return F.interpolate(values[None], size, mode="bilinear", align_corners=False, antialias=True)[0]
+
+
+def _bend(rng: np.random.Generator, image: Tensor, amount: float) -> Tensor:
+    """Change the tone curve between 0 and 1, of all bands alike; what is below 0 stays."""
+    if amount == 1:
+        return image
+    power = float(amount ** rng.uniform(-1, 1))
+    return torch.where(image > 0, image.clamp(min=0) ** power, image)
 
 
 def _jitter(rng: np.random.Generator, image: Tensor, amount: float) -> Tensor:

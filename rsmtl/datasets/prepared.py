@@ -44,6 +44,8 @@ class PreparedScene(BaseModel):
     scales: dict[Name, Scale]
     radiometry: dict[Name, Radiometry]
     """By layer, as fitted to this scene."""
+    gsd_m: dict[Name, float] = {}
+    """By layer, where it is known."""
 
 
 class _Header(BaseModel):
@@ -141,6 +143,7 @@ def write_scene(store: Path, group: str, source: SceneSource) -> PreparedScene:
         areas={split: tuple(map(_corners, one.areas)) for split, one in splits.items()},
         scales={name: layer.scale for name, layer in scene.layers.items()},
         radiometry={name: layer.radiometry for name, layer in scene.layers.items()},
+        gsd_m={name: layer.gsd_m for name, layer in scene.layers.items() if layer.gsd_m},
     )
 
 
@@ -216,7 +219,12 @@ def open_prepared(store: Path, config: Mapping[str, Any]) -> Splits:
 
 def _open_scene(store: Path, scene: PreparedScene) -> LabelledScene:
     layers = {
-        name: Layer(ZarrLayer(store, f"{scene.group}/{name}"), scene.radiometry[name], Fraction(scale))
+        name: Layer(
+            ZarrLayer(store, f"{scene.group}/{name}"),
+            scene.radiometry[name],
+            Fraction(scale),
+            scene.gsd_m.get(name),
+        )
         for name, scale in scene.scales.items()
     }
     return LabelledScene(scene.name, layers)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import lcm
+from statistics import median
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -45,6 +46,8 @@ class Layer:
     """Fixed: fitted to this scene if the model's is measured per scene, as a prediction does. None of labels."""
     scale: Fraction = Fraction(1)
     """Pixels per pixel of the scene's reference grid: 1/4 for MS of a 4:1 pair."""
+    gsd_m: float | None = None
+    """On the ground, of the layer as it was measured; None where its file does not say."""
 
     def read(self, y: slice, x: slice) -> Tensor:
         """Return a window given in reference pixels: network values `(C, h, w)` float32, or labels `(h, w)` int64."""
@@ -71,6 +74,14 @@ class LabelledScene:
         layer = next(layer for layer in self.layers.values() if layer.scale == 1)
         height, width = layer.values.shape[-2:]
         return height, width
+
+    @property
+    def gsd_m(self) -> float | None:
+        """GSD of the reference grid, where its files tell."""
+        known = (
+            layer.gsd_m for layer in self.layers.values() if layer.scale == 1 and layer.gsd_m is not None
+        )
+        return next(known, None)
 
     @property
     def rectangles(self) -> tuple[Rectangle, ...]:
@@ -116,6 +127,8 @@ class About:
     classes: tuple[ClassSpec, ...]
     radiometry: Mapping[str, Radiometry]
     """What a model's spec declares of each input."""
+    gsd_m: float | None = None
+    """Of the reference grid, as the data set's description has it; None if it has none, or scenes differ."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +157,14 @@ class Splits:
     train: tuple[LabelledScene, ...]
     validation: tuple[LabelledScene, ...]
     test: tuple[LabelledScene, ...]
+
+    @property
+    def gsd_m(self) -> float | None:
+        """GSD of the reference grid: that of the description, or the median of the scenes to train on."""
+        if self.about.gsd_m is not None:
+            return self.about.gsd_m
+        found = [gsd_m for scene in self.train if (gsd_m := scene.gsd_m) is not None]
+        return median(found) if found else None
 
 
 def open_splits(

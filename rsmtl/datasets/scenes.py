@@ -1,7 +1,7 @@
 """Scenes of one's own as a data set: rasters, Zarr stores or STAC items, layers of one GSD or several."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from rsmtl.losses import IGNORE
 from rsmtl.models.spec import ClassSpec
 from rsmtl.radiometry import Radiometry
 from rsmtl.scene.grid import check_lies_on
+from rsmtl.scene.ground import ground_gsd_m
 from rsmtl.scene.open import open_truth
 from rsmtl.scene.scene import SceneInput
 
@@ -137,9 +138,9 @@ def _open(data: ScenesData, folder: Path, files: Files) -> Mapping[str, Layer]:
                 f"{files[name]} has {len(source.bands)} band(s), `data.bands` names {len(data.bands.get(name, ()))} "
                 f"for {name!r}: they must agree"
             )
-        layers[name] = Layer(_Lazy(source), data._radiometry(name), scale)
+        layers[name] = Layer(_Lazy(source), data._radiometry(name), scale, ground_gsd_m(source.geobox))
     return {
-        name: layer if name == LABELS else Layer(layer.values, _fitted(name, layers), layer.scale)
+        name: layer if name == LABELS else replace(layer, radiometry=_fitted(name, layers))
         for name, layer in layers.items()
     }
 

@@ -64,7 +64,7 @@ class ThetfordData(BaseModel):
 
     def about(self) -> About:
         """Return what all scenes have in common."""
-        return About({"image": ("red", "green", "blue")}, CLASSES, {"image": RADIOMETRY})
+        return About({"image": ("red", "green", "blue")}, CLASSES, {"image": RADIOMETRY}, gsd_m=0.2)
 
     def sources(self, folder: Path) -> tuple[SceneSource, ...]:
         """List the two scenes.

@@ -77,7 +77,7 @@ class VaihingenData(BaseModel):
 
     def about(self) -> About:
         """Return what all scenes have in common."""
-        return About({"image": ("nir", "red", "green")}, CLASSES, {"image": RADIOMETRY})
+        return About({"image": ("nir", "red", "green")}, CLASSES, {"image": RADIOMETRY}, gsd_m=0.09)
 
     def sources(self, folder: Path) -> tuple[SceneSource, ...]:
         """List the areas of the split.

@@ -14,12 +14,13 @@ from rsmtl.blend import DTYPES
 from rsmtl.config import RunSettings, Settings
 from rsmtl.engine.executor import Executor
 from rsmtl.engine.forward_bytes import forward_bytes
+from rsmtl.engine.outputs import asked_heads
 from rsmtl.engine.probe import Probe, probe
 from rsmtl.errors import PlanError
 from rsmtl.lattice import Lattice, check_divisible
 from rsmtl.models.exported import ExportedModule
 from rsmtl.models.model import Model
-from rsmtl.models.spec import ModelSpec
+from rsmtl.models.spec import HeadSpec, ModelSpec
 from rsmtl.store.output import Output
 from rsmtl.units import size
 
@@ -99,7 +100,7 @@ def choose(
     strides = settle(
         "chunk",
         settings.chunk or default_chunk,
-        lambda: choose_chunk(Lattice(*shape, window, overlap), spec, outputs),
+        lambda: choose_chunk(Lattice(*shape, window, overlap), spec, asked_heads(spec, settings), outputs),
     )
     sizes = settings.model_dump() | {"window": window, "overlap": overlap, "chunk": strides}
     laid = Lattice(*shape, window, overlap, strides)
@@ -139,14 +140,17 @@ def choose_overlap(spec: ModelSpec, window: int) -> Choice:
     return Choice(min(usual, window // 2 // step * step), f"1/{OVERLAPS} of the window")
 
 
-def choose_chunk(lattice: Lattice, spec: ModelSpec, outputs: tuple[Output, ...]) -> Choice:
+def choose_chunk(
+    lattice: Lattice, spec: ModelSpec, heads: tuple[HeadSpec, ...], outputs: tuple[Output, ...]
+) -> Choice:
     """Return strides per chunk: as many as the memory aimed at allows, fewer for scenes of few windows.
 
     It depends on scene, model and settings only, never on the workers at hand, so that a run can be resumed
     on other machines.
     """
     by_memory = (
-        int((CHUNK_BYTES / region_bytes_per_px(spec, outputs)) ** 0.5 - lattice.overlap) // lattice.y.stride
+        int((CHUNK_BYTES / region_bytes_per_px(spec, heads, outputs)) ** 0.5 - lattice.overlap)
+        // lattice.y.stride
     )
     by_windows = isqrt(ceil(lattice.n_windows / CHUNKS_AT_LEAST))
     if by_windows <= 1:
@@ -204,10 +208,10 @@ def needed_overlap(spec: ModelSpec) -> Fraction:
     return max(Fraction(2 * ceil(spec.margin * h.scale)) / h.scale for h in spec.heads)
 
 
-def region_bytes_per_px(spec: ModelSpec, outputs: tuple[Output, ...]) -> float:
+def region_bytes_per_px(spec: ModelSpec, heads: tuple[HeadSpec, ...], outputs: tuple[Output, ...]) -> float:
     """Bytes that a chunk job holds per reference pixel: inputs as read and as the network sees them, sums, outputs."""
     inputs = sum(float(i.scale) ** 2 * i.channels * 8 for i in spec.inputs)
-    sums = sum(float(h.scale) ** 2 * h.channels * DTYPES[h.kind].itemsize for h in spec.heads)
+    sums = sum(float(h.scale) ** 2 * h.channels * DTYPES[h.kind].itemsize for h in heads)
     stored = sum(float(o.scale) ** 2 * len(o.bands) * np.dtype(o.dtype).itemsize for o in outputs)
     return inputs + sums * 2 + stored
 
@@ -219,6 +223,11 @@ def _scales(spec: ModelSpec) -> dict[str, Fraction]:
 def _grid_step(spec: ModelSpec) -> int:
     """Reference pixels whose multiples are whole pixels on every grid."""
     return lcm(*(scale.denominator for scale in _scales(spec).values()))
+
+
+def lattice_step(spec: ModelSpec) -> int:
+    """Return reference pixels at whose multiples windows begin, so that poolings and all grids fall alike in each."""
+    return lcm(spec.divisor, _grid_step(spec))
 
 
 def _up(px: Fraction | int, step: int) -> int:

@@ -49,6 +49,8 @@ class Cost:
     """Strips that travel between chunks."""
     worker_bytes: int
     """Projected peak of a worker that runs one job at a time."""
+    notes: tuple[str, ...]
+    """What whoever asked should know of the scene, a sentence each."""
 
 
 def cost(plan: Plan) -> Cost:
@@ -67,7 +69,7 @@ def cost(plan: Plan) -> Cost:
         for i in spec.inputs
     )
     per_px_out = sum(float(o.scale) ** 2 * len(o.bands) * np.dtype(o.dtype).itemsize for o in plan.outputs)
-    per_px_sums = sum(float(h.scale) ** 2 * h.channels * DTYPES[h.kind].itemsize for h in spec.heads)
+    per_px_sums = sum(float(h.scale) ** 2 * h.channels * DTYPES[h.kind].itemsize for h in plan.heads)
     return Cost(
         height_px=lattice.height,
         width_px=lattice.width,
@@ -84,6 +86,7 @@ def cost(plan: Plan) -> Cost:
         written_bytes=int(n_px * per_px_out),
         border_bytes=int(borders * per_px_sums),
         worker_bytes=_worker_bytes(plan, max(regions)),
+        notes=plan.notes,
     )
 
 
@@ -94,17 +97,25 @@ def costs_of(
     settings: Settings,
     offset: Offset = "item",
     executor: Executor | None = None,
+    *,
+    measure: bool = False,
+    any_gsd: bool = False,
+    allow_no_crs: bool = False,
 ) -> list[tuple[str, Cost | RsmtlError]]:
-    """Open scenes and project what each costs: its id and the figures, or what is wrong with it."""
+    """Open scenes and project what each costs: its id and the figures, or what is wrong with it.
+
+    `measure` and `any_gsd` as in `plan`.
+    """
     found: list[tuple[str, Cost | RsmtlError]] = []
     executor = executor or SerialExecutor()
     for ref in refs:
         name = ref.id
         try:
-            scene = open_scene(ref.source, assets, offset)
+            scene = open_scene(ref.source, assets, offset, allow_no_crs=allow_no_crs)
             name = scene.id
             model = find_model(scene, settings, executor)
-            found.append((name, cost(lay(scene, model, settings, measure=False, executor=executor))))
+            laid = lay(scene, model, settings, measure=measure, any_gsd=any_gsd, executor=executor)
+            found.append((name, cost(laid)))
         except RsmtlError as error:
             found.append((name, error))
     return found
@@ -133,7 +144,7 @@ def _worker_bytes(plan: Plan, region_px: int) -> int:
     """
     model, settings = plan.model, plan.settings
     needed = psutil.Process().memory_info().rss + _weights_bytes(model)
-    needed += region_px * region_bytes_per_px(model.spec, plan.outputs)
+    needed += region_px * region_bytes_per_px(model.spec, plan.heads, plan.outputs)
     if settings.device == "cpu":
         needed += forward_bytes(model, settings.window, settings.batch, settings.precision)
     return int(needed)

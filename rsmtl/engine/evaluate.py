@@ -15,10 +15,11 @@ from rsmtl.engine.truth import (
     IGNORED,
     Judged,
     Rectangle,
-    greatest_job,
+    ends_job,
     ignored_job,
     judge,
     measure_job,
+    stored_spec,
     with_range_of_truth,
 )
 from rsmtl.errors import InputError
@@ -50,10 +51,12 @@ def evaluate(
     """Measure a finished product against truth, or a pansharpened one without.
 
     Class maps get their confusion matrix and what follows from it; continuous heads PSNR, SSIM, Q, Q2ⁿ, SAM, ERGAS and
-    SCC in physical values. A pansharpened head needs no truth for QNR, HQNR and what they are made of.
+    SCC in physical values, those in a unit of their own PSNR and SSIM. A pansharpened head needs no truth for QNR, HQNR
+    and what they are made of.
 
-    PSNR and SSIM refer to a range of values, given with them as `data_range`: that of the model's radiometry, or, as a
-    classical method has none, that of the truth, for whole numbers by its bits (2047 for 11). ERGAS refers to the GSDs
+    PSNR and SSIM refer to a range of values, given with them as `data_range`: that of the model's radiometry, or, as
+    classical methods and heads in a unit of their own have none, that of the truth, for whole numbers by its bits (2047
+    for 11), of heights and the like from the least to the greatest. ERGAS refers to the GSDs
     of the scene as it was delivered.
 
     Parameters
@@ -78,7 +81,7 @@ def evaluate(
     """
     executor = executor or SerialExecutor()
     run = read_run(folder)
-    spec = ModelSpec.model_validate(run.model_spec)
+    spec = stored_spec(run)
     if truth is None:
         if without:
             raise InputError(
@@ -108,10 +111,11 @@ def _over_truth(job: Callable[..., Any], judged: Judged, run: Run, executor: Exe
 
 
 def _with_range(judged: Judged, run: Run, executor: Executor) -> Judged:
-    """Take the range of values from the truth where the model, a classical method, knows none."""
-    if judged.head.kind == "classes" or run.model_source not in METHODS:
+    """Take the range of values from the truth where the model knows none: a classical method, a head like no input."""
+    if judged.head.kind == "classes" or (run.model_source not in METHODS and judged.head.like):
         return judged
-    return with_range_of_truth(judged, max(_over_truth(greatest_job, judged, run, executor)))
+    least, greatest = zip(*_over_truth(ends_job, judged, run, executor), strict=True)
+    return with_range_of_truth(judged, min(least), max(greatest))
 
 
 def _check_counted(judged: Judged, sums: tuple[Sums, ...], run: Run, executor: Executor) -> None:

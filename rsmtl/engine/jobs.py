@@ -134,7 +134,7 @@ def _strips(plan: Plan, folder: Place, chunk: Chunk, own: Partial) -> dict[Chunk
         if area == ("core", "core"):
             continue
         for source, its in plan.lattice.sources(chunk, area):
-            heads = [head.name for head in plan.model.spec.heads]
+            heads = [head.name for head in plan.heads]
             missing = [head for head in heads if source != chunk or (head, its) not in own.strips]
             wanted.setdefault(source, []).extend(_strip_name(head, its) for head in missing)
     return {source: _sums(plan, folder, source, names)[0] for source, names in wanted.items() if names}

@@ -23,8 +23,10 @@ from rsmtl.engine.device import computing, lane, to_device, to_host
 from rsmtl.engine.finalise import finalise_classes, finalise_continuous
 from rsmtl.engine.network import forward
 from rsmtl.engine.plan import Plan
+from rsmtl.errors import ModelError
 from rsmtl.lattice import Area, Chunk, Lattice, Span, Window
 from rsmtl.models.spec import HeadSpec
+from rsmtl.radiometry import Radiometry
 from rsmtl.scene.read import read_window
 
 Array = NDArray[Any]
@@ -71,7 +73,7 @@ def run_chunk(plan: Plan, chunk: Chunk) -> Partial:
     with clock.stage("read"):
         values, valid = read_window(plan.scene, plan.model.spec, region[0].slice, region[1].slice)
         inputs = [
-            (_network_values(plan, name, values.pop(name)), i.scale) for name, i in plan.scene.inputs.items()
+            (network_values(plan, name, values.pop(name)), i.scale) for name, i in plan.scene.inputs.items()
         ]
     owned = plan.lattice.windows_of(chunk)
     windows = [w for w in owned if valid[w.y.within(region[0]).slice, w.x.within(region[1]).slice].any()]
@@ -81,16 +83,19 @@ def run_chunk(plan: Plan, chunk: Chunk) -> Partial:
     device = plan.settings.device
     with lane(device):
         inputs = [(to_device(values, device), scale) for values, scale in inputs]
-        canvases = {head.name: _new_canvas(plan, head, region) for head in plan.model.spec.heads}
+        canvases = {head.name: _new_canvas(plan, head, region) for head in plan.heads}
+        outside = {head.name: _new_outside(plan, head, region) for head in plan.heads}
         with computing(device):
             for members, stacked in batches(windows, inputs, region, plan.settings.batch):
                 with clock.stage("model"):
                     answers = forward(plan.model, plan.settings, stacked)
                 with clock.stage("blend"):
-                    for head in plan.model.spec.heads:
+                    for head in plan.heads:
+                        sums = canvases[head.name], outside[head.name]
                         for window, values_of_window in zip(members, answers[head.name], strict=False):
-                            _add_window(plan, head, canvases[head.name], values_of_window, window, region)
+                            _add_window(plan, head, sums, values_of_window, window, region)
         with clock.stage("finalise"):
+            _refuse_outside(plan, outside, valid)
             core, strips = _split(plan, chunk, canvases, valid)
     return Partial(core, strips, len(windows), len(owned) - len(windows), clock.seconds)
 
@@ -119,7 +124,7 @@ def finish_chunk(
         shape = (len(output.bands), y.scaled(output.scale).size, x.scaled(output.scale).size)
         whole[output.name] = np.empty(shape, output.dtype)
     for area, spans in plan.lattice.own_areas(chunk).items():
-        for head in plan.model.spec.heads:
+        for head in plan.heads:
             if area == ("core", "core"):
                 pieces = core
             else:
@@ -131,7 +136,8 @@ def finish_chunk(
     return whole
 
 
-def _network_values(plan: Plan, name: str, values: NDArray[np.float32]) -> Tensor:
+def network_values(plan: Plan, name: str, values: NDArray[np.float32]) -> Tensor:
+    """Return physical values `(C, H, W)` of an input as the network sees them; 0 where they are not valid."""
     network = torch.from_numpy(plan.radiometry[name].to_network(values))
     return network.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
 
@@ -141,16 +147,32 @@ def _new_canvas(plan: Plan, head: HeadSpec, region: tuple[Span, Span]) -> Tensor
     return blend.new_canvas(head.kind, (head.channels, height, width), plan.settings.device)
 
 
+def _new_outside(plan: Plan, head: HeadSpec, region: tuple[Span, Span]) -> Tensor | None:
+    """Where a continuous head will have had a value that is not blended exactly, if that is an error."""
+    if head.kind == "classes" or not plan.exact[head.name].strict:
+        return None
+    height, width = (span.scaled(head.scale).size for span in region)
+    return torch.zeros((height, width), dtype=torch.bool, device=plan.settings.device)
+
+
 def _add_window(
-    plan: Plan, head: HeadSpec, canvas: Tensor, values: Tensor, window: Window, region: tuple[Span, Span]
+    plan: Plan,
+    head: HeadSpec,
+    sums: tuple[Tensor, Tensor | None],
+    values: Tensor,
+    window: Window,
+    region: tuple[Span, Span],
 ) -> None:
     rows, cols = _in_region((window.y, window.x), region, head.scale)
-    target = canvas[:, rows, cols]  # shorter than the window where it reaches past the scene
+    target = sums[0][:, rows, cols]  # shorter than the window where it reaches past the scene
+    outside = None if sums[1] is None else sums[1][rows, cols]
     height, width = target.shape[1:]
     sizes = _scaled_sizes(plan, head.scale)
-    look = plan.settings.blend, head.kind, canvas.device
+    look = plan.settings.blend, plan.steps(head), target.device
     weights = _window_weights(*sizes, *_edges(plan.lattice, window), *look)
-    blend.add(target, values[:, :height, :width], weights[:height, :width], head.kind)
+    blend.add(
+        target, values[:, :height, :width], weights[:height, :width], plan.exact.get(head.name), outside
+    )
 
 
 def _scaled_sizes(plan: Plan, scale: Fraction) -> tuple[int, int, int]:
@@ -181,12 +203,31 @@ def _window_weights(
     left: bool,
     right: bool,
     shape: blend.Shape,
-    kind: blend.Kind,
+    steps: float,
     device: torch.device,
 ) -> Tensor:
     y = blend.axis_weights(window_px, overlap_px, margin_px, top, bottom, shape)
     x = blend.axis_weights(window_px, overlap_px, margin_px, left, right, shape)
-    return blend.in_steps(y[:, None] * x[None, :], kind).to(device)
+    return blend.in_steps(y[:, None] * x[None, :], steps).to(device)
+
+
+def _refuse_outside(plan: Plan, outside: dict[str, Tensor | None], valid: NDArray[np.bool_]) -> None:
+    """Refuse values that are not blended exactly; those of pixels that are not valid are nobody's."""
+    for head in plan.heads:
+        found = outside[head.name]
+        if found is None or not found.any():
+            continue
+        if (to_host(found).numpy() & valid_at(valid, head.scale)).any():
+            remedy = (
+                f"give the model a radiometry of input {head.like!r} whose `low` and `high` are about those of its "
+                "values, or name the file's nodata value if this is one"
+                if head.like
+                else "give `values` of its spec a greater `limit`"
+            )
+            raise ModelError(
+                f"head {head.name!r} gave a value beyond ±{plan.exact[head.name].limit:,.6g}, up to which it can be "
+                f"blended: {remedy}"
+            )
 
 
 def _split(
@@ -196,7 +237,7 @@ def _split(
     region, areas = plan.lattice.region(chunk), plan.lattice.areas(chunk)
     core: dict[str, Array] = {}
     strips: dict[tuple[str, Area], Array] = {}
-    for head in plan.model.spec.heads:
+    for head in plan.heads:
         canvas = canvases.pop(head.name)
         if not valid.all():
             invalid = torch.from_numpy(~valid_at(valid, head.scale))
@@ -214,7 +255,7 @@ def _nothing(plan: Plan, chunk: Chunk) -> tuple[dict[str, Array], dict[tuple[str
     """What `_split` gives where no pixel is valid, with no canvas: one pixel is finished, and is as all others."""
     core: dict[str, Array] = {}
     strips: dict[tuple[str, Area], Array] = {}
-    for head in plan.model.spec.heads:
+    for head in plan.heads:
         pixel = blend.new_canvas(head.kind, (head.channels, 1, 1), "cpu").fill_(torch.nan)
         for area, spans in plan.lattice.areas(chunk).items():
             height, width = (span.scaled(head.scale).size for span in spans)
@@ -243,7 +284,8 @@ def _finalise(plan: Plan, head: HeadSpec, sums: Tensor) -> dict[str, Array]:
     outputs = plan.outputs_of(head.name)
     if head.kind == "classes":
         return dict(finalise_classes(head, outputs, sums))
-    return {o.name: finalise_continuous(o, plan.radiometry[head.like], sums) for o in outputs}
+    radiometry = plan.radiometry[head.like] if head.like else Radiometry()
+    return {o.name: finalise_continuous(o, radiometry, sums, plan.steps(head)) for o in outputs}
 
 
 def _in_region(spans: tuple[Span, Span], region: tuple[Span, Span], scale: Fraction) -> tuple[slice, slice]:

@@ -1,5 +1,6 @@
 """`predict`: a lazy dataset whose slices run the windows they need and no other."""
 
+import warnings
 from collections.abc import Hashable
 from fractions import Fraction
 from functools import partial
@@ -13,21 +14,23 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from odc.geo.xr import xr_coords
 
 from rsmtl.config import Settings
 from rsmtl.engine.kernel import Partial, finish_area, run_chunk
 from rsmtl.engine.plan import Plan, plan
+from rsmtl.errors import SceneWarning
 from rsmtl.lattice import Area, Axis, Chunk, Zone
 from rsmtl.models.model import Model
 from rsmtl.scene.scene import Scene
-from rsmtl.store.grid import output_geobox
+from rsmtl.store.grid import grid_coordinates, output_geobox
 from rsmtl.store.output import Output
 
 Graph = dict[Hashable, Any]
 
 
-def predict(scene: Scene, model: Model, settings: Settings | None = None) -> xr.Dataset:
+def predict(
+    scene: Scene, model: Model, settings: Settings | None = None, *, any_gsd: bool = False
+) -> xr.Dataset:
     """Return a model's heads over a scene, computed only where and when they are asked for.
 
     Parameters
@@ -40,6 +43,8 @@ def predict(scene: Scene, model: Model, settings: Settings | None = None) -> xr.
         Window, overlap and so on; what they leave open is chosen. With no chunk named a chunk is one stride, and a
         slice runs exactly the windows that touch it; larger chunks make a smaller graph, and a slice then runs whole
         chunks.
+    any_gsd
+        Take a scene more than 1.5 times finer or coarser than what the model was trained on, too.
 
     Returns
     -------
@@ -51,10 +56,16 @@ def predict(scene: Scene, model: Model, settings: Settings | None = None) -> xr.
     Raises
     ------
     SceneError, PlanError
-        If scene, model and settings do not go together. Nothing has been read but metadata and, for a
-        percentile radiometry, a coarse sample.
+        If scene, model and settings do not go together. Nothing has been read but metadata and a coarse sample.
+
+    Warns
+    -----
+    SceneWarning
+        If many of the scene's pixels lie outside what the model expects.
     """
-    made = plan(scene, model, settings or Settings(), default_chunk=1)
+    made = plan(scene, model, settings or Settings(), default_chunk=1, any_gsd=any_gsd)
+    for note in made.notes:
+        warnings.warn(note, SceneWarning, stacklevel=2)
     token = tokenize(made.model, made.settings, made.scene)
     graph = _jobs(made, token)
     arrays = [
@@ -67,9 +78,7 @@ def _georeferenced(array: da.Array, output: Output, reference: GeoBox) -> xr.Dat
     """Coordinates, CRS and attributes around an array `(band, y, x)`; a single band loses its dimension."""
     suffix = "" if output.scale == 1 else "_x" + str(output.scale).replace("/", "of")
     y, x = f"y{suffix}", f"x{suffix}"
-    coords: dict[Hashable, Any] = dict(
-        xr_coords(output_geobox(reference, output), "spatial_ref", dims=(y, x))
-    )
+    coords: dict[Hashable, Any] = dict(grid_coordinates(output_geobox(reference, output), y, x))
     coords["spatial_ref"].attrs.pop(
         "GeoTransform", None
     )  # one CRS for all grids; each has its own coordinates
@@ -78,6 +87,8 @@ def _georeferenced(array: da.Array, output: Output, reference: GeoBox) -> xr.Dat
         "scale_factor": output.band_scale[0] if len(output.band_scale) == 1 else list(output.band_scale),
         "add_offset": output.band_offset[0] if len(output.band_offset) == 1 else list(output.band_offset),
     }
+    if output.unit:
+        attrs["units"] = output.unit
     if output.nodata is not None:
         attrs["nodata"] = output.nodata
     if output.classes:

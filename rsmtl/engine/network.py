@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from rsmtl.config import Settings
 from rsmtl.engine.device import computing, make_exact
+from rsmtl.engine.outputs import asked_heads
 from rsmtl.engine.recording import Function, recorded
 from rsmtl.errors import ModelError, RsmtlError, RunError
 from rsmtl.logs import tell
 from rsmtl.models.exported import ExportedModule
-from rsmtl.models.model import Model
+from rsmtl.models.model import Model, Selective
 from rsmtl.models.spec import HeadSpec, ModelSpec
 from rsmtl.symmetry import GROUPS
 
@@ -42,8 +43,8 @@ def forward(model: Model, settings: Settings, inputs: list[Tensor]) -> dict[str,
     Returns
     -------
     dict
-        By head, `(N, C, H, W)` float32 activated values, averaged over the symmetries of `settings.tta`. Those on a GPU
-        stand until the next call.
+        By head that is asked for, `(N, C, H, W)` float32 activated values, averaged over the symmetries of
+        `settings.tta`. Those on a GPU stand until the next call.
 
     Raises
     ------
@@ -107,7 +108,7 @@ def forget_recorded() -> None:
 
 def _key(model: Model, settings: Settings, inputs: list[Tensor]) -> Hashable:
     shapes = tuple(tuple(i.shape) for i in inputs)
-    return model.sha256, settings.device, settings.precision, settings.tta, shapes
+    return model.sha256, settings.device, settings.precision, settings.tta, settings.heads, shapes
 
 
 def _window(spec: ModelSpec, inputs: list[Tensor]) -> int:
@@ -117,13 +118,16 @@ def _window(spec: ModelSpec, inputs: list[Tensor]) -> int:
 
 def _passes(model: Model, settings: Settings, inputs: list[Tensor]) -> dict[str, Tensor]:
     """Run all windows together, once for each symmetry."""
-    module = ready(model, settings.device)
+    module, heads = (
+        ready(model, settings.device, left_out(model.spec, settings)),
+        asked_heads(model.spec, settings),
+    )
     group, expected = GROUPS[settings.tta], (len(inputs[0]), _window(model.spec, inputs))
     total: dict[str, Tensor] = {}
     for symmetry in group:
         turned = [symmetry.apply(i).contiguous(memory_format=torch.channels_last) for i in inputs]
         answer = call(module, turned, model.spec, settings)
-        for head in model.spec.heads:
+        for head in heads:
             values = _activate(head, _checked(head, answer, *expected).float())
             upright = symmetry.undo(values)
             total[head.name] = upright if head.name not in total else total[head.name] + upright
@@ -161,11 +165,25 @@ def call(
     return answer
 
 
+def left_out(spec: ModelSpec, settings: Settings) -> frozenset[str]:
+    """Return the names of the heads that are not asked for."""
+    return frozenset(head.name for head in spec.heads) - {head.name for head in asked_heads(spec, settings)}
+
+
 @lru_cache(maxsize=2)
-def ready(model: Model, device: str) -> nn.Module:
-    """Return a copy of the module on the device, channels last; one per process, however many jobs run it."""
+def ready(model: Model, device: str, without: frozenset[str] = frozenset()) -> nn.Module:
+    """Return a copy of the module on the device, channels last; one per process, however many jobs run it.
+
+    Parameters
+    ----------
+    without
+        Heads that it need not compute.
+    """
     make_exact(device)
-    return copy.deepcopy(model.module).eval().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    module: nn.Module = copy.deepcopy(model.module).eval()
+    if isinstance(module, Selective):
+        module.leave_out(without)
+    return module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def _checked(head: HeadSpec, answer: Mapping[str, Tensor], batch: int, window: int) -> Tensor:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from rsmtl.config import Settings
+from rsmtl.errors import PlanError
 from rsmtl.models.spec import ClassSpec, HeadSpec, ModelSpec
 from rsmtl.scene.scene import Scene, Storage
 from rsmtl.store.output import Output
@@ -17,10 +18,27 @@ PROBABILITY_STEPS = 254
 """A stored probability p stands for p / 254."""
 
 
+def asked_heads(spec: ModelSpec, settings: Settings) -> tuple[HeadSpec, ...]:
+    """Return the heads that a run finalises and stores, in the spec's order: those asked for, or all products.
+
+    Raises
+    ------
+    PlanError
+        If the model has no head of a name that is asked for; the message lists those it has.
+    """
+    unknown = sorted(set(settings.heads) - {head.name for head in spec.heads})
+    if unknown:
+        raise PlanError(
+            f"the model {spec.system!r} has no head {', '.join(map(repr, unknown))}: its heads are "
+            f"{', '.join(head.name for head in spec.heads)}"
+        )
+    return tuple(h for h in spec.heads if (h.name in settings.heads if settings.heads else h.product))
+
+
 def outputs_of(spec: ModelSpec, scene: Scene, settings: Settings) -> tuple[Output, ...]:
-    """Return the arrays that a run of the model over an aligned scene stores."""
+    """Return the arrays that a run of the model over an aligned scene stores; errors as `asked_heads`."""
     found: list[Output] = []
-    for head in spec.heads:
+    for head in asked_heads(spec, settings):
         if head.kind == "classes":
             found += _class_outputs(head, settings)
         else:
@@ -71,6 +89,8 @@ MASK_VALID = 255
 
 def _continuous_outputs(head: HeadSpec, scene: Scene) -> list[Output]:
     """Values, and a mask beside them where no sentinel can be told from a valid value."""
+    if not head.like:
+        return [_own_output(head)]
     like = scene.inputs[head.like]
     same_bands = head.channels == len(like.bands)
     nodata, masked = _nodata(like.storage)
@@ -83,6 +103,7 @@ def _continuous_outputs(head: HeadSpec, scene: Scene) -> list[Output]:
         scale=head.scale,
         band_scale=like.storage.scale if same_bands else like.storage.scale[:1],
         band_offset=like.storage.offset if same_bands else like.storage.offset[:1],
+        like=head.like,
         description=f"in the values of input {head.like!r}",
         mask=f"{head.name}_mask" if masked else "",
     )
@@ -99,6 +120,22 @@ def _continuous_outputs(head: HeadSpec, scene: Scene) -> list[Output]:
         mask_of=head.name,
     )
     return [values, mask]
+
+
+def _own_output(head: HeadSpec) -> Output:
+    own = head.own
+    return Output(
+        name=head.name,
+        head=head.name,
+        bands=(head.name,) if head.channels == 1 else tuple(f"band {k + 1}" for k in range(head.channels)),
+        dtype=own.dtype,
+        nodata=own.stored_nodata,
+        scale=head.scale,
+        band_scale=(own.scale,),
+        band_offset=(own.offset,),
+        unit=own.unit,
+        description=f"{head.name} in {own.unit}" if own.unit else head.name,
+    )
 
 
 def _nodata(storage: Storage) -> tuple[float | None, bool]:

@@ -11,18 +11,22 @@ import numpy as np
 from dask.base import tokenize
 from odc.geo.geobox import GeoBox
 
+from rsmtl.blend import CLASS_STEPS, Exact
 from rsmtl.config import RunSettings, Settings
 from rsmtl.engine.choose import choose
+from rsmtl.engine.exact import Sample, exact_values
 from rsmtl.engine.executor import Executor, SerialExecutor
-from rsmtl.engine.outputs import outputs_of
+from rsmtl.engine.gsd import check_gsd
+from rsmtl.engine.outputs import asked_heads, outputs_of
+from rsmtl.engine.outside import outside_notes
 from rsmtl.engine.ratio import pixel_ratio
 from rsmtl.errors import ModelError, PlanError
 from rsmtl.lattice import Lattice
 from rsmtl.models.model import Model
-from rsmtl.models.spec import InputSpec, ModelSpec
+from rsmtl.models.spec import HeadSpec, ModelSpec
 from rsmtl.radiometry import Radiometry
 from rsmtl.redaction import redacted
-from rsmtl.scene.align import align
+from rsmtl.scene.align import align, choice_note
 from rsmtl.scene.read import reduced, sample_values
 from rsmtl.scene.scene import Scene, SceneInput, SourceFile
 from rsmtl.store.ledger import fingerprint_digest
@@ -58,6 +62,19 @@ class Plan:
     outputs: tuple[Output, ...]
     delivered_scales: Mapping[str, float]
     """By input, pixels per reference pixel as the scene came; those of the spec are what they were brought to."""
+    exact: Mapping[str, Exact]
+    """By continuous head: the values that it may have."""
+    notes: tuple[str, ...]
+    """What whoever asked should know of the scene, a sentence each; none of it prevents a run."""
+
+    @cached_property
+    def heads(self) -> tuple[HeadSpec, ...]:
+        """The heads that are finalised and stored."""
+        return asked_heads(self.model.spec, self.settings)
+
+    def steps(self, head: HeadSpec) -> float:
+        """Steps in a value of one."""
+        return CLASS_STEPS if head.kind == "classes" else self.exact[head.name].steps
 
     @property
     def geobox(self) -> GeoBox:
@@ -115,6 +132,7 @@ def plan(
     default_chunk: int | None = None,
     *,
     measure: bool = True,
+    any_gsd: bool = False,
     executor: Executor | None = None,
 ) -> Plan:
     """Align a scene to a model, choose what the settings leave open, measure the radiometry, and lay the lattice.
@@ -124,8 +142,10 @@ def plan(
     default_chunk
         Strides per chunk if the settings name none; None chooses as many as suit memory and parallelism.
     measure
-        Whether to measure the radiometry, for which pixels are read. Without it the plan tells what a run costs, and
-        is not to be run.
+        Whether to look at a sample of the pixels, by which the radiometry is measured where it is that of the scene.
+        Without it the plan tells what a run costs, and is not to be run.
+    any_gsd
+        Whether to take a scene whose GSD is far from that of the model's training.
     executor
         On one of whose workers a GPU is probed if the batch is left open; in this thread unless said.
 
@@ -136,23 +156,31 @@ def plan(
     ModelError
         If a head has other bands than the input whose values it has, and these are not scaled alike.
     PlanError
-        If window, overlap and scales do not go together, or a device that is to be probed is not there.
+        If window, overlap and scales do not go together, a device that is to be probed is not there, the model has no
+        head that is asked for, or the scene is more than 1.5 times finer or coarser than what it was trained on.
     """
     model = model.as_it_is()
     spec = model.spec
     if model.fitted:
         check_radiometry(model.fitted, settings)
     aligned = align(scene, spec, settings.resampling)
-    outputs = outputs_of(spec, aligned, settings)
+    heads, outputs = asked_heads(spec, settings), outputs_of(spec, aligned, settings)
+    if not any_gsd:
+        check_gsd(spec, aligned)
     height, width = aligned.inputs[spec.reference].geobox.shape
     chosen = choose(settings, model, (height, width), outputs, executor or SerialExecutor(), default_chunk)
     sizes = chosen.settings
     laid = Lattice(height, width, sizes.window, sizes.overlap, sizes.chunk)
     _check_number(laid)
-    radiometry = {i.name: i.radiometry for i in spec.inputs}
+    wanted = {
+        i.name: SCENE_PERCENTILES if settings.radiometry == "scene" else i.radiometry for i in spec.inputs
+    }
+    radiometry, samples = wanted, dict[str, Sample]()
     if measure:
-        radiometry = {i.name: _fit(i, aligned.inputs[i.name], settings) for i in spec.inputs}
-        _check_values(spec, aligned, radiometry)
+        samples = {name: _sample(aligned.inputs[name], found) for name, found in wanted.items()}
+        radiometry = {name: found.fit(samples[name]) for name, found in wanted.items()}
+        _check_values(spec, heads, aligned, radiometry)
+    continuous = [head for head in heads if head.kind == "continuous"]
     return Plan(
         scene=aligned,
         model=model,
@@ -162,6 +190,11 @@ def plan(
         radiometry=radiometry,
         outputs=outputs,
         delivered_scales={i.name: _delivered_scale(scene, i.name, spec.reference) for i in spec.inputs},
+        exact={head.name: exact_values(head, aligned, radiometry, samples) for head in continuous},
+        notes=(
+            *filter(None, [aligned.nowhere, choice_note(scene, spec)]),
+            *outside_notes(aligned, wanted, samples),
+        ),
     )
 
 
@@ -190,10 +223,12 @@ def check_radiometry(method: str, settings: Settings) -> None:
         )
 
 
-def _check_values(spec: ModelSpec, aligned: Scene, radiometry: Mapping[str, Radiometry]) -> None:
+def _check_values(
+    spec: ModelSpec, heads: tuple[HeadSpec, ...], aligned: Scene, radiometry: Mapping[str, Radiometry]
+) -> None:
     """Refuse heads whose values could be brought back only by guessing which band they are of."""
-    for head in spec.heads:
-        if head.kind != "continuous" or head.channels == spec.input(head.like).channels:
+    for head in heads:
+        if not head.like or head.channels == spec.input(head.like).channels:
             continue
         fitted, storage = radiometry[head.like], aligned.inputs[head.like].storage
         if len(fitted.low) > 1 or any(len(set(one)) > 1 for one in (storage.scale, storage.offset)):
@@ -211,11 +246,10 @@ def _delivered_scale(scene: Scene, name: str, reference: str) -> float:
     return 1 / pixel_ratio(scene.inputs[name].geobox, scene.inputs[reference].geobox)
 
 
-def _fit(spec: InputSpec, found: SceneInput, settings: Settings) -> Radiometry:
-    wanted = SCENE_PERCENTILES if settings.radiometry == "scene" else spec.radiometry
-    if wanted.kind == "fixed":
-        return wanted
+def _sample(found: SceneInput, wanted: Radiometry) -> Sample:
     sample = sample_values(found)
-    if not np.isfinite(sample).all(axis=0).any():  # what is valid may lie between the blocks of the sample
-        sample = reduced(found, FINE_SAMPLE_PX).reshape(len(found.bands), -1)
-    return wanted.fit(sample)
+    if wanted.kind == "percentile" and not np.isfinite(sample).all(axis=0).any():
+        return reduced(found, FINE_SAMPLE_PX).reshape(
+            len(found.bands), -1
+        )  # what is valid may lie between the blocks
+    return sample

@@ -1,8 +1,10 @@
 """`write`: a scene's whole product, on the disk, resumable, with its STAC item last."""
 
+import logging
 import time
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import prod
 from pathlib import Path
@@ -19,7 +21,8 @@ from rsmtl.engine.mend import unmark_torn
 from rsmtl.engine.plan import Plan, plan
 from rsmtl.engine.publish import publish
 from rsmtl.engine.standing import taken_up
-from rsmtl.errors import InputError, ResumeError
+from rsmtl.errors import InputError, ResumeError, SceneWarning
+from rsmtl.logs import tell
 from rsmtl.models.model import Model
 from rsmtl.scene.scene import Scene
 from rsmtl.store.claim import claimed
@@ -30,6 +33,8 @@ from rsmtl.store.place import Place, place
 from rsmtl.store.provenance import Run, read_run
 from rsmtl.store.symlinks import refuse_symlinks
 from rsmtl.store.zarr import create_store
+
+_LOG = logging.getLogger(__name__)
 
 CLAIM_LOOK_S = 1.0
 """Between two looks at the claim, each of which is a request to an object store."""
@@ -51,6 +56,8 @@ class Product:
     n_px: int
     """Of the reference grid."""
     seconds: float
+    notes: tuple[str, ...] = ()
+    """What whoever uses the product should know of the scene, a sentence each; none of one that stood."""
 
 
 def write(
@@ -62,6 +69,7 @@ def write(
     executor: Executor | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    any_gsd: bool = False,
     job_limit_s: float = JOB_LIMIT_S,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Product:
@@ -82,6 +90,8 @@ def write(
         Take up an interrupted run; chunks that are finished are not run again.
     overwrite
         Remove what stands in the product's folder.
+    any_gsd
+        Take a scene more than 1.5 times finer or coarser than what the model was trained on, too.
     job_limit_s
         A job that runs for longer hangs, as one may that reads from a server: it is given up with its worker.
     on_progress
@@ -97,6 +107,11 @@ def write(
     RunError
         If the disk is full, workers die again and again, or another run is at work on the scene. What is finished
         stands, to be resumed.
+
+    Warns
+    -----
+    SceneWarning
+        If many of the scene's pixels lie outside what the model expects.
     """
     started, clock = datetime.now(UTC), time.perf_counter()
     settings, executor = settings or Settings(), executor or SerialExecutor()
@@ -104,9 +119,10 @@ def write(
     asked = settings
     if not overwrite or (resume and finished(folder) is None):
         settings = taken_up(asked, folder, model)
-    made = plan(scene, model, settings, executor=executor)
+    made = plan(scene, model, settings, any_gsd=any_gsd, executor=executor)
     if overwrite and settings != asked and fingerprint_digest(Ledger(folder).fingerprint() or {}) != made.run:
-        made = plan(scene, model, asked, executor=executor)  # begun anew, its sizes are chosen anew
+        # begun anew, its sizes are chosen anew
+        made = plan(scene, model, asked, any_gsd=any_gsd, executor=executor)
     check_fits(cost(made), executor)
     if not overwrite and (run := _standing(folder, made)):
         return stood(folder, run, time.perf_counter() - clock)
@@ -115,6 +131,9 @@ def write(
     with claimed(folder) as check_claim:
         if not overwrite and (run := _standing(folder, made)):  # by whoever had the claim until now
             return stood(folder, run, time.perf_counter() - clock)
+        for note in made.notes:
+            tell(_LOG, "scene noted", level=logging.WARNING, scene=scene.id, note=note)
+            warnings.warn(note, SceneWarning, stacklevel=2)
         Ledger(folder).open(made.fingerprint, resume=resume, overwrite=overwrite)
         create_store(folder, made.outputs, made.geobox, made.lattice.y.chunk_px)
         unmark_torn(made, folder, executor)
@@ -131,7 +150,8 @@ def write(
         progress = drain(made, folder, executor, report, job_limit_s=job_limit_s)
         publish(made, folder, executor, started, check_claim)
         Ledger(folder).close()
-    return _told(folder, read_run(folder), False, progress.windows_run, time.perf_counter() - clock)
+    product = _told(folder, read_run(folder), False, progress.windows_run, time.perf_counter() - clock)
+    return replace(product, notes=made.notes)
 
 
 def _standing(folder: Place, made: Plan) -> Run | None:

@@ -25,7 +25,7 @@ from rsmtl.store.ledger import Ledger
 from rsmtl.store.output import Output
 from rsmtl.store.place import Place, sweep
 from rsmtl.store.provenance import InputRun, Run, Source, software, write_run
-from rsmtl.store.quicklook import EDGE_PX, write_quicklook
+from rsmtl.store.quicklook import EDGE_PX, stretch_ends, visible, write_quicklook
 from rsmtl.store.zarr import open_product
 
 
@@ -64,6 +64,7 @@ def cog_job(folder: Place, output: Output) -> float:
             classes=output.classes,
             band_scale=output.band_scale,
             band_offset=output.band_offset,
+            unit=output.unit,
         )
     return time.perf_counter() - start
 
@@ -71,10 +72,12 @@ def cog_job(folder: Place, output: Output) -> float:
 def quicklook_job(plan: Plan, folder: Place) -> float:
     """Draw the scene and its heads; returns seconds."""
     start = time.perf_counter()
-    reference = plan.scene.inputs[plan.model.spec.reference]
-    image = reduced(reference, EDGE_PX)
+    inputs, name = plan.scene.inputs, plan.model.spec.reference
+    likes = {output.like for output in plan.outputs if output.like} | {name}
+    images = {like: reduced(inputs[like], EDGE_PX) for like in likes}
+    ends = {like: stretch_ends(visible(images[like], inputs[like].bands)) for like in likes}
     with _mendable(folder):
-        write_quicklook(folder, plan.scene.id, image, reference.bands, plan.outputs)
+        write_quicklook(folder, plan.scene.id, images[name], inputs[name].bands, plan.outputs, ends)
     return time.perf_counter() - start
 
 

@@ -29,6 +29,8 @@ def standing(
     find_model: ModelFinder,
     settings: Settings,
     offset: Offset = "item",
+    *,
+    allow_no_crs: bool = False,
 ) -> tuple[Place, Run] | None:
     """Return folder and record of the finished product of a source, if the same would be made again; else None.
 
@@ -47,7 +49,8 @@ def standing(
         run = read_run(folder)
         same = (
             run.fingerprint == fingerprint
-            and run.opened_with == redacted_value(opened_with(source, assets, offset))
+            and run.opened_with
+            == redacted_value(opened_with(source, assets, offset, allow_no_crs=allow_no_crs))
             and find_model.made(run.model_source, run.model_sha256)
             and _same_settings(run.settings, settings)
             and fingerprinted_software().items() <= run.software.items()

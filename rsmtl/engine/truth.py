@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rsmtl.config import Settings
+from rsmtl.engine.outputs import asked_heads
 from rsmtl.engine.stored import physical, stored_array
 from rsmtl.errors import InputError
 from rsmtl.metrics import Confusion, Ergas, Metric, Part, Psnr, Q2n, QIndex, Sam, Scc, Ssim, Sums
@@ -32,6 +34,12 @@ class Judged:
     metrics: tuple[Metric, ...]
 
 
+def stored_spec(run: Run) -> ModelSpec:
+    """Return the spec of a product's model with the heads alone that the product has."""
+    spec = ModelSpec.model_validate(run.model_spec)
+    return spec.model_copy(update={"heads": asked_heads(spec, Settings.model_validate(run.settings))})
+
+
 def judge(
     folder: Place, run: Run, spec: ModelSpec, name: str | None, truth: SceneInput, without: tuple[str, ...]
 ) -> Judged:
@@ -52,6 +60,8 @@ def judge(
         if unknown:
             raise InputError(f"there is no class {unknown[0]!r}: the classes are {', '.join(names)}")
         return Judged(folder, head, truth, (Confusion(names, without),))
+    if not head.like:
+        return Judged(folder, head, truth, _value_metrics(1.0))
     radiometry = run.inputs[head.like].radiometry
     data_range = float(max(radiometry["high"]) - min(radiometry["low"]))
     return Judged(folder, head, truth, _image_metrics(data_range, _gsd_ratio(run, spec, head)))
@@ -59,6 +69,11 @@ def judge(
 
 def _image_metrics(data_range: float, ratio: Fraction) -> tuple[Metric, ...]:
     return Psnr(data_range), Ssim(data_range), QIndex(), Q2n(), Sam(), Ergas(ratio), Scc()
+
+
+def _value_metrics(data_range: float) -> tuple[Metric, ...]:
+    """Those that mean something of values that are no radiance."""
+    return Psnr(data_range), Ssim(data_range)
 
 
 def _gsd_ratio(run: Run, spec: ModelSpec, head: HeadSpec) -> Fraction:
@@ -73,14 +88,16 @@ def _gsd_ratio(run: Run, spec: ModelSpec, head: HeadSpec) -> Fraction:
     return seen / Fraction(head.scale)
 
 
-def with_range_of_truth(judged: Judged, greatest: float) -> Judged:
+def with_range_of_truth(judged: Judged, least: float, greatest: float) -> Judged:
     """Return how a head is measured where the model knows no range of values: by that of the truth.
 
-    Of whole stored numbers it is that of the fewest bits that hold the greatest (2047 for 11 bits), of others the
-    greatest.
+    Of heads in a unit of their own it is from the least to the greatest value. Of others it begins at zero: for whole
+    stored numbers it is that of the fewest bits that hold the greatest (2047 for 11 bits), else the greatest.
     """
+    if not judged.head.like:
+        return replace(judged, metrics=_value_metrics(max(greatest - least, 0.0) or 1.0))
     storage = judged.truth.storage
-    data_range = greatest
+    data_range = greatest = max(greatest, 0.0)
     if np.dtype(storage.dtype).kind != "f":
         scale, offset = max(storage.scale), min(storage.offset)
         data_range = (2 ** max(1, round((greatest - offset) / scale)).bit_length() - 1) * scale
@@ -88,10 +105,13 @@ def with_range_of_truth(judged: Judged, greatest: float) -> Judged:
     return replace(judged, metrics=_image_metrics(data_range, ratio))
 
 
-def greatest_job(judged: Judged, read: Rectangle) -> float:
-    """Return the greatest value of a rectangle of the truth; 0 where none is valid."""
+def ends_job(judged: Judged, read: Rectangle) -> tuple[float, float]:
+    """Return the least and the greatest value of a rectangle of the truth; infinities where none is valid."""
     truth = judged.truth.read(*read)
-    return float(np.max(truth, initial=0.0, where=np.isfinite(truth)))
+    known = np.isfinite(truth)
+    return float(np.min(truth, initial=np.inf, where=known)), float(
+        np.max(truth, initial=-np.inf, where=known)
+    )
 
 
 def ignored_job(judged: Judged, read: Rectangle) -> int:

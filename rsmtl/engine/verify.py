@@ -1,4 +1,4 @@
-"""`verify`: compare what a product holds with its checksums, and some chunks, computed again, bit by bit."""
+"""`verify`: compare a product with its checksums, some chunks with what the model gives, and look for a grid."""
 
 import random
 from collections.abc import Iterator
@@ -13,6 +13,8 @@ from rsmtl.engine.executor import SerialExecutor
 from rsmtl.engine.kernel import Array, finish_chunk, run_chunk
 from rsmtl.engine.mend import torn_job
 from rsmtl.engine.plan import Plan, plan
+from rsmtl.engine.seam import Seam
+from rsmtl.engine.seams import seams
 from rsmtl.engine.stored import stored_chunk
 from rsmtl.errors import InputError, RunError
 from rsmtl.lattice import Area, Chunk
@@ -42,19 +44,21 @@ class Verification:
     """Other files of the product that are not what was written: their checksum differs, or they are gone."""
     changed_inputs: tuple[str, ...]
     """Files of the scene whose size, time or etag is not what it was, which explains why chunks differ if they do."""
+    seams: tuple[Seam, ...]
+    """Whether the windows show, by output; empty where the store is damaged, of which nothing can be said."""
     item: bytes | None
     """`item.json` as it was when the verification began."""
 
 
 def verify(folder: Place, n_chunks: int = 4, seed: int = 0) -> Verification:
-    """Check every shard and file of a finished product, and compute chunks of it again to compare bit by bit.
+    """Check every shard and file of a finished product, compute chunks again to compare, and look for a grid.
 
     Parameters
     ----------
     folder
         Of one product, with its `run.json`.
     n_chunks
-        How many to check, chosen at random by `seed`; all if there are fewer.
+        How many to compute again, chosen at random by `seed`; all if there are fewer.
 
     Raises
     ------
@@ -63,7 +67,8 @@ def verify(folder: Place, n_chunks: int = 4, seed: int = 0) -> Verification:
     """
     item, run = read(folder / ITEM_NAME), read_run(folder)
     scene, settings = reopen(run.opened_with), Settings(**run.settings)
-    made = plan(scene, model_finder(run.model_source)(scene, settings, SerialExecutor()), settings)
+    model = model_finder(run.model_source)(scene, settings, SerialExecutor())
+    made = plan(scene, model, settings, any_gsd=True)
     if made.model.sha256 != run.model_sha256:
         raise InputError(
             f"the weights of {run.model_source!r} are not those the product was made with "
@@ -79,14 +84,16 @@ def verify(folder: Place, n_chunks: int = 4, seed: int = 0) -> Verification:
     chosen: list[Chunk] = []
     if not metadata:  # or else nothing can be said of pixels until they are mended
         chosen = sorted(random.Random(seed).sample(made.chunks, min(n_chunks, len(made.chunks))))
+    torn = () if metadata else tuple(_torn(made, folder, run.fingerprint))
     return Verification(
         folder,
         len(made.chunks),
         tuple(chosen),
         differing=tuple((chunk, name) for chunk in chosen for name in _differing(made, folder, chunk)),
-        torn=() if metadata else tuple(_torn(made, folder, run.fingerprint)),
+        torn=torn,
         damaged=(*damaged_files(folder), *_damaged_fingerprint(folder, run.fingerprint), *metadata),
         changed_inputs=_changed_inputs(run, made),
+        seams=() if metadata or torn else seams(folder, seed),
         item=item,
     )
 

@@ -5,7 +5,7 @@ from rsmtl.models.detaching import detach
 from rsmtl.models.exported import save_exported
 from rsmtl.models.model import Model
 from rsmtl.models.registry import SYSTEMS, System, find_system, system_config
-from rsmtl.models.spec import ClassSpec, HeadSpec, InputSpec, ModelSpec
+from rsmtl.models.spec import ClassSpec, HeadSpec, InputSpec, ModelSpec, ValueSpec
 
 __all__ = [
     "SYSTEMS",
@@ -16,6 +16,7 @@ __all__ = [
     "Model",
     "ModelSpec",
     "System",
+    "ValueSpec",
     "detach",
     "find_system",
     "load_model",

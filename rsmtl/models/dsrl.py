@@ -118,6 +118,11 @@ class DSRL(nn.Module):
                 outputs["sr_features"] = sr_features.detach() if self.stop_gradient else sr_features
         return outputs
 
+    def leave_out(self, heads: frozenset[str]) -> None:
+        """Compute the super-resolution no more, if it is among the heads."""
+        if "sr" in heads:
+            self.sr_decoder = None
+
 
 def sub_pixel_tail(c_in: int, channels: int, scale: int) -> nn.Sequential:
     """Return the layers that turn features `(N, c_in, H, W)` into an image `(N, channels, sH, sW)`.
@@ -205,7 +210,12 @@ def dsrl_spec(
         classes=classes,
     )
     sr = HeadSpec(
-        name="sr", channels=config.in_channels, scale=Fraction(config.scale), kind="continuous", like="image"
+        name="sr",
+        channels=config.in_channels,
+        scale=Fraction(config.scale),
+        kind="continuous",
+        like="image",
+        product=False,  # published as what is dropped after training
     )
     return ModelSpec(
         system="dsrl",

@@ -3,12 +3,20 @@
 import hashlib
 import uuid
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from torch import nn
 
 from rsmtl.models.digest import Untellable, digest
 from rsmtl.models.spec import ModelSpec
+
+
+@runtime_checkable
+class Selective(Protocol):
+    """A module that need not compute a head that nobody asks for."""
+
+    def leave_out(self, heads: frozenset[str]) -> None:
+        """Compute these heads no more, as far as nothing else needs them; the others keep their bits."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -141,6 +141,11 @@ class PanSeg(nn.Module):
             heads["hrms"] = heads["hrms"].sigmoid()
         return heads
 
+    def leave_out(self, heads: frozenset[str]) -> None:
+        """Run the decoders of these heads no more."""
+        for task in heads & set(self.decoders):
+            del self.decoders[task]
+
 
 def segmentation_channels(n_classes: int) -> int:
     """Channels of a head in which two classes share one sigmoid."""

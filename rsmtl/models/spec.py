@@ -1,8 +1,10 @@
 """What a model declares of itself; the engine knows this and nothing else of a model."""
 
 from fractions import Fraction
+from math import isfinite
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
 from rsmtl.radiometry import Radiometry
@@ -20,6 +22,10 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
 
 _TAKEN = frozenset({"x", "y", "spatial_ref", "confidence", "probabilities"})
 """Names that a product's dimensions, coordinates and extras have."""
+
+
+VALUE_LIMIT = 2.0**17
+"""Greatest absolute value of a continuous head where nothing tells another."""
 
 
 class _Frozen(BaseModel):
@@ -45,6 +51,56 @@ class ClassSpec(_Frozen):
     color: tuple[int, int, int]
 
 
+class ValueSpec(_Frozen):
+    """What the values of a continuous head are, and how they are stored: `value = stored × scale + offset`."""
+
+    unit: str = ""
+    """As UDUNITS writes it: `m`, `t/ha`; empty for numbers without one, such as NDVI."""
+    dtype: Literal["uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"] = "float32"
+    """Of the stored numbers. A value that an integer type cannot hold ends the run."""
+    nodata: float | None = None
+    """Stored number of pixels that are not valid; NaN, or an end of an integer type, unless given: the least number of
+    a signed one, the greatest of an unsigned one."""
+    scale: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    offset: float = Field(default=0.0, allow_inf_nan=False)
+    limit: float | None = Field(default=None, ge=1e-20, le=1e30)
+    """Greatest absolute value that may occur; a greater one ends the run. Values are blended in steps of at most 2⁻⁵⁰
+    of it. What an integer type holds unless given, and 131,072 of floating-point numbers."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ValueSpec":
+        kind = np.dtype(self.dtype).kind
+        if self.nodata is None or (kind == "f" and not isfinite(self.nodata)):
+            return self
+        held = np.finfo(self.dtype) if kind == "f" else np.iinfo(self.dtype)
+        whole = kind == "f" or float(self.nodata).is_integer()
+        if not whole or not held.min <= self.nodata <= held.max:
+            raise ValueError(
+                f"{self.dtype} cannot store the nodata value {self.nodata:g}: give one that it can"
+            )
+        return self
+
+    @property
+    def stored_nodata(self) -> float:
+        """The stored number of pixels that are not valid."""
+        dtype = np.dtype(self.dtype)
+        if self.nodata is not None:
+            return float(np.float32(self.nodata)) if self.dtype == "float32" else self.nodata
+        if dtype.kind == "f":
+            return float("nan")
+        return float(np.iinfo(dtype).min if dtype.kind == "i" else np.iinfo(dtype).max)
+
+    @property
+    def greatest(self) -> float:
+        """`limit`, or what is taken where none is given."""
+        if self.limit is not None:
+            return self.limit
+        if np.dtype(self.dtype).kind == "f":
+            return VALUE_LIMIT
+        held = np.iinfo(self.dtype)
+        return max(abs(end * self.scale + self.offset) for end in (int(held.min), int(held.max)))
+
+
 class HeadSpec(_Frozen):
     """One named output of a model."""
 
@@ -58,14 +114,18 @@ class HeadSpec(_Frozen):
     classes: tuple[ClassSpec, ...] = ()
     like: str = ""
     """For `continuous` heads: the input whose DN scale the values are in (same radiometry, same bands)."""
+    values: ValueSpec | None = None
+    """For `continuous` heads that are like no input: what their values are. The module gives them as they are."""
+    product: bool = True
+    """False for what only regularises the training: a run leaves it out unless it is asked for by name."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "HeadSpec":
+        if self.values is not None and (self.like or self.kind != "continuous"):
+            raise ValueError(
+                f"head {self.name!r} has `values` of its own: that is for continuous heads that are like no input"
+            )
         if self.kind == "continuous":
-            if not self.like:
-                raise ValueError(
-                    f"head {self.name!r} is continuous: say in `like` which input's DN scale it has"
-                )
             return self
         if self.activation == "none":
             raise ValueError(f"head {self.name!r} has classes: its activation must be 'softmax' or 'sigmoid'")
@@ -84,6 +144,11 @@ class HeadSpec(_Frozen):
         if self.n_classes > 254:
             raise ValueError(f"head {self.name!r} has {self.n_classes} classes; a uint8 class map holds 254")
         return self
+
+    @property
+    def own(self) -> ValueSpec:
+        """What the values of a continuous head are that is like no input."""
+        return self.values or ValueSpec()
 
     @property
     def n_classes(self) -> int:
@@ -107,6 +172,9 @@ class ModelSpec(_Frozen):
     margin: int = Field(default=0, ge=0)
     """Reference pixels along a window's edge that do not count, for models that answer well, or exactly, only where
     they see so far around; two windows that overlap by more then share the rest of the overlap."""
+    gsd_m: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """GSD in metres of the reference input that the model was trained at; None if that is not known. A scene more than
+    1.5 times finer or coarser is refused unless told otherwise."""
     reference: str = ""
     """The input that defines the reference grid; the first one of scale 1 unless said."""
 
@@ -127,8 +195,10 @@ class ModelSpec(_Frozen):
         if self.reference not in {i.name for i in self.inputs} or self.input(self.reference).scale != 1:
             raise ValueError(f"the reference input must be an input of scale 1, got {self.reference!r}")
         for head in self.heads:
-            if head.kind == "continuous" and head.like not in {i.name for i in self.inputs}:
+            if head.like and head.like not in {i.name for i in self.inputs}:
                 raise ValueError(f"head {head.name!r} is like {head.like!r}, which is no input")
+        if not any(head.product for head in self.heads):
+            raise ValueError("no head is a product: at least one must be")
         return self
 
     def input(self, name: str) -> InputSpec:

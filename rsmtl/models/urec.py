@@ -88,6 +88,10 @@ class URec(nn.Module):
             heads["reconstruction"] = self.rebuild(bottleneck)
         return heads
 
+    def leave_out(self, heads: frozenset[str]) -> None:
+        """Compute the reconstruction no more, if it is among the heads."""
+        self.reconstruct = self.reconstruct and "reconstruction" not in heads
+
     def segment(self, bottleneck: Tensor, skips: list[Tensor]) -> Tensor:
         """Run the segmentation path."""
         x = self.trunk[0](bottleneck)
@@ -170,7 +174,7 @@ def urec_spec(
     """Declare what a U-REC built with `config` takes and gives: the U-Net's, and its input reconstructed."""
     unet = unet_spec(config, bands=bands, classes=classes, radiometry=radiometry)
     reconstruction = HeadSpec(
-        name="reconstruction", channels=config.in_channels, kind="continuous", like="image"
+        name="reconstruction", channels=config.in_channels, kind="continuous", like="image", product=False
     )
     return ModelSpec(
         system="urec", inputs=unet.inputs, heads=(*unet.heads, reconstruction), divisor=unet.divisor

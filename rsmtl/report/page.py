@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from math import log2
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
-from rsmtl.engine.seams import Seam, seams
+from rsmtl.engine.seam import Seam
+from rsmtl.engine.seams import seams
 from rsmtl.errors import InputError, RsmtlError
 from rsmtl.report.footprints import HEIGHT, WIDTH, footprint_map
 from rsmtl.report.gather import SceneFacts, gather, latest_run, spans
@@ -27,7 +27,7 @@ N_QUICKLOOKS = 12
 QUICKLOOK_PX = (640, 320)
 """They fit into this."""
 N_SEAMS = 6
-"""Latest scenes whose seams are measured."""
+"""Latest scenes that are looked at for a grid."""
 N_ROWS = 200
 """Finished scenes that the table shows at once; the others are folded away."""
 N_REASONS = 20
@@ -45,26 +45,10 @@ class Quicklook:
 
 @dataclass(frozen=True)
 class SeamRow:
-    """What was found of one output of a scene; its place on an axis from half to twice the steps elsewhere."""
+    """What was found of one output of a scene."""
 
     scene: str
     seam: Seam
-
-    @property
-    def at(self) -> float:
-        """Place of the ratio on the axis, from 0 to 1."""
-        return _on_axis(self.seam.ratio)
-
-    @property
-    def whisker(self) -> tuple[float, float]:
-        """Where the interval of two standard errors begins on the axis, and how long it is."""
-        low = _on_axis(self.seam.ratio - 2 * self.seam.error)
-        return low, _on_axis(self.seam.ratio + 2 * self.seam.error) - low
-
-    @property
-    def stands_out(self) -> bool:
-        """Whether steps across the lines are larger than chance explains, and enough to be seen."""
-        return self.seam.ratio - 3 * self.seam.error > 1.1
 
 
 def write_report(out: Place, failed: Mapping[str, str] | None = None) -> Place:
@@ -125,9 +109,7 @@ def render(name: str, scenes: Sequence[SceneFacts]) -> str:
         stages=stages.most_common(),
         seams=rows,
         n_seam_scenes=len({row.scene for row in rows}),
-        seam_ratio=max(across)
-        if (across := [one.seam.ratio for one in rows if one.seam.lines == "chunks"])
-        else None,
+        n_grids=len([row for row in rows if row.seam.is_grid]),
         n_rows=N_ROWS,
         n_reasons=N_REASONS,
     )
@@ -174,9 +156,5 @@ def _seam_rows(finished: Sequence[SceneFacts]) -> list[SeamRow]:
             KeyError,
         ):  # a store that is damaged: for `verify` to say
             continue
-        rows += [SeamRow(facts.scene, seam) for seam in found if seam.ratio == seam.ratio]
+        rows += [SeamRow(facts.scene, seam) for seam in found]
     return rows
-
-
-def _on_axis(ratio: float) -> float:
-    return min(1.0, max(0.0, (log2(max(ratio, 1e-9)) + 1) / 2))

@@ -56,15 +56,14 @@ def scaled_grid(reference: GeoBox, scale: Fraction) -> GeoBox:
 
 
 def _choose(scene: Scene, spec: ModelSpec) -> dict[str, SceneInput]:
-    """Pick the scene's inputs by name; a model with one input takes the only one, or the only one that fits."""
+    """Pick the scene's inputs by name; a model with one input takes the only one, or the only one of its bands."""
     names = [i.name for i in spec.inputs]
     if all(name in scene.inputs for name in names):
         return {name: scene.inputs[name] for name in names}
     if len(names) == 1:
-        offered = list(scene.inputs.values())
-        fitting = (
-            offered if len(offered) == 1 else [i for i in offered if len(i.bands) == spec.inputs[0].channels]
-        )
+        fitting = [
+            i for i in scene.inputs.values() if len(scene.inputs) == 1 or _has_bands(i, spec.inputs[0])
+        ]
         if len(fitting) == 1:
             return {names[0]: replace(fitting[0], name=names[0])}
     takes = " and ".join(_described(i.name, i.channels, i.bands) for i in spec.inputs)
@@ -75,8 +74,26 @@ def _choose(scene: Scene, spec: ModelSpec) -> dict[str, SceneInput]:
     raise SceneError(f"the model takes {takes}, scene {scene.id!r} gives {_offer(scene.inputs)}: {remedy}")
 
 
+def choice_note(scene: Scene, spec: ModelSpec) -> str:
+    """Return a sentence that says which of several inputs `align` takes for its bands' names; else nothing."""
+    wanted = spec.inputs[0]
+    if len(spec.inputs) > 1 or len(scene.inputs) == 1 or wanted.name in scene.inputs:
+        return ""
+    taken = next(i.name for i in scene.inputs.values() if _has_bands(i, wanted))
+    return (
+        f"of {_offer(scene.inputs)} in scene {scene.id!r}, {taken!r} is taken, as its bands are "
+        f"{listed(wanted.bands)}: take another one with `--assets`"
+    )
+
+
+def _has_bands(found: SceneInput, wanted: InputSpec) -> bool:
+    """Whether an input has the very bands that are wanted; how many it has says nothing of what they are."""
+    names = (sorted(band.lower() for band in bands) for bands in (found.bands, wanted.bands))
+    return bool(wanted.bands) and next(names) == next(names)
+
+
 def _offer(inputs: Mapping[str, SceneInput]) -> str:
-    return listed(_described(i.name, len(i.bands), ()) for i in inputs.values())
+    return listed(_described(i.name, len(i.bands), i.bands) for i in inputs.values())
 
 
 def _described(name: str, n: int, bands: tuple[str, ...]) -> str:
@@ -108,6 +125,7 @@ def _gather(scene: Scene, found: SceneInput, resampling: Resampling) -> SceneInp
     if not found.parts:
         return found
     for part in found.parts:
+        _check_crs(scene, part, found.geobox)
         if not ResampledReader(part, found.geobox, resampling).overlaps:
             raise SceneError(
                 f"bands {listed(part.bands)} of input {found.name!r} of scene {scene.id!r} do not overlap its other "
@@ -128,6 +146,7 @@ def _onto(
     target = scaled_grid(reference, wanted.scale)
     if same_grid(found.geobox, target):
         return replace(found, scale=wanted.scale)
+    _check_crs(scene, found, target)
     if not ResampledReader(found, target, resampling).overlaps:
         raise SceneError(
             f"input {found.name!r} of scene {scene.id!r} does not overlap its reference input {named!r}: "
@@ -136,6 +155,15 @@ def _onto(
     moved = _resampled(found, target, resampling)
     told = [text for text in (found.alignment, moved.alignment) if text != "native"]
     return replace(moved, scale=wanted.scale, alignment="; then ".join(told))
+
+
+def _check_crs(scene: Scene, found: SceneInput, target: GeoBox) -> None:
+    """Refuse to bring an input onto another grid if one of the two lies nowhere on the Earth."""
+    if not same_grid(found.geobox, target) and None in (found.geobox.crs, target.crs):
+        raise SceneError(
+            f"input {found.name!r} of scene {scene.id!r} lies on another grid than its fellows, and without a "
+            "coordinate reference system it is not known where: assign one to each file with `gdal_translate -a_srs`"
+        )
 
 
 def _resampled(found: SceneInput, target: GeoBox, resampling: Resampling) -> SceneInput:

@@ -50,7 +50,11 @@ class ArrayReader:
 
 
 def scene_from_arrays(
-    arrays: Mapping[str, xr.DataArray], scene_id: str = "memory", properties: Mapping[str, Any] | None = None
+    arrays: Mapping[str, xr.DataArray],
+    scene_id: str = "memory",
+    properties: Mapping[str, Any] | None = None,
+    *,
+    allow_no_crs: bool = False,
 ) -> Scene:
     """Return a scene whose inputs are georeferenced arrays, such as rioxarray gives.
 
@@ -61,18 +65,28 @@ def scene_from_arrays(
     ----------
     arrays
         By input name, `(y, x)` or with one more dimension for the bands, with a CRS (`.rio.write_crs`).
+    allow_no_crs
+        Take arrays without a CRS, too; what is made of them has none either.
 
     Raises
     ------
     SceneError
         If an array has no CRS, no regular north-up grid, or more dimensions.
     """
-    inputs = {name: input_from_array(name, f"array {name!r}", array) for name, array in arrays.items()}
+    inputs = {
+        name: input_from_array(name, f"array {name!r}", array, allow_no_crs=allow_no_crs)
+        for name, array in arrays.items()
+    }
     return Scene(id=scene_id, inputs=inputs, properties=dict(properties or {}))
 
 
 def input_from_array(
-    name: str, what: str, array: xr.DataArray, sources: tuple[SourceFile, ...] = ()
+    name: str,
+    what: str,
+    array: xr.DataArray,
+    sources: tuple[SourceFile, ...] = (),
+    *,
+    allow_no_crs: bool = False,
 ) -> SceneInput:
     """Return an array as an input; nothing is loaded.
 
@@ -86,7 +100,7 @@ def input_from_array(
     array, dims = _with_bands(what, array)
     check_size(what, (array.sizes[dims[1]], array.sizes[dims[2]]))  # before a coordinate is read
     array = _west_to_east(array, dims[2])
-    geobox = _grid(what, array, dims)
+    geobox = _grid(what, array, dims, allow_no_crs)
     n = array.sizes.get(dims[0], 1)
     check_bands(what, n)
     bands, storage = _names(array, dims[0], n), _storage(array, n)
@@ -136,7 +150,7 @@ def _with_bands(what: str, array: xr.DataArray) -> tuple[xr.DataArray, tuple[str
     return array, (str(band), str(y), str(x))
 
 
-def _grid(what: str, array: xr.DataArray, dims: tuple[str, str, str]) -> GeoBox:
+def _grid(what: str, array: xr.DataArray, dims: tuple[str, str, str], allow_no_crs: bool) -> GeoBox:
     shape = (array.sizes[dims[1]], array.sizes[dims[2]])
     try:
         with rasterio.Env():  # or GDAL would print what it thinks of the CRS
@@ -146,8 +160,10 @@ def _grid(what: str, array: xr.DataArray, dims: tuple[str, str, str]) -> GeoBox:
             f"{what} has a coordinate reference system that cannot be understood ({reason(error)}): write the right "
             "one, for example with rioxarray's `rio.write_crs`"
         ) from error
-    affine = transform_of(what, array, dims[1:]) if crs else Affine.identity()  # refused for want of a CRS
-    return checked_grid(what, crs, affine, shape)
+    affine = Affine.identity()
+    if crs or (allow_no_crs and (dims[1] in array.coords or "spatial_ref" in array.coords)):
+        affine = transform_of(what, array, dims[1:])
+    return checked_grid(what, crs, affine, shape, allow_no_crs)
 
 
 def _west_to_east(array: xr.DataArray, x: str) -> xr.DataArray:

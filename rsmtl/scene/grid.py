@@ -27,7 +27,13 @@ _FINEST = 1e-12
 """Pixels smaller than this part of their coordinates cannot be told apart in double precision."""
 
 
-def checked_grid(what: str, crs: Any, affine: Affine, shape: tuple[int, int]) -> GeoBox:
+PIXEL_GRID = Affine(1, 0, 0, 0, -1, 0)
+"""Of an image that lies nowhere on the Earth: columns count to the right, rows downwards from 0."""
+
+
+def checked_grid(
+    what: str, crs: Any, affine: Affine, shape: tuple[int, int], allow_no_crs: bool = False
+) -> GeoBox:
     """Return the grid of a raster, whose rows may run south to north.
 
     Parameters
@@ -35,9 +41,11 @@ def checked_grid(what: str, crs: Any, affine: Affine, shape: tuple[int, int]) ->
     what
         What the messages call it: a path or a URL, in quotes.
     crs
-        Anything that odc-geo takes for a CRS; None and an empty CRS are refused.
+        Anything that odc-geo takes for a CRS; None and an empty CRS are refused unless `allow_no_crs`.
     shape
         `(H, W)`.
+    allow_no_crs
+        Give what has no CRS a grid without one: by its affine transform, or `PIXEL_GRID` if it has none either.
 
     Raises
     ------
@@ -46,12 +54,15 @@ def checked_grid(what: str, crs: Any, affine: Affine, shape: tuple[int, int]) ->
         size or a place that no scene has.
     """
     check_size(what, shape)
-    if not crs:
+    if not crs and not allow_no_crs:
         raise SceneError(
             f"{what} has no coordinate reference system: assign the right one, for example with "
-            "`gdal_translate -a_srs EPSG:32631 -a_ullr ULX ULY LRX LRY IN OUT`"
+            "`gdal_translate -a_srs EPSG:32631 -a_ullr ULX ULY LRX LRY IN OUT`, or take it as it is with "
+            "`--allow-no-crs`"
         )
     if affine.is_identity:
+        if not crs:
+            return GeoBox(shape, PIXEL_GRID, None)
         raise SceneError(
             f"{what} has no affine transform from pixels to coordinates: assign one with `gdal_translate -a_ullr`"
         )
@@ -71,6 +82,9 @@ def checked_grid(what: str, crs: Any, affine: Affine, shape: tuple[int, int]) ->
             f"{what} has columns that run east to west: resample it north up, for example with "
             "`gdalwarp -dstalpha`, which keeps the corners around it from passing as valid"
         )
+    north_up_or_down = Affine(affine.a, 0, affine.c, 0, affine.e, affine.f)
+    if not crs:
+        return GeoBox(shape, north_up_or_down, None)
     try:
         known = _short(CRS(crs))
     except Exception as error:  # odc-geo passes on whatever PROJ and pyproj raise
@@ -83,7 +97,7 @@ def checked_grid(what: str, crs: Any, affine: Affine, shape: tuple[int, int]) ->
             f"{what} has a coordinate reference system that is no map of the Earth's surface ({known.proj.name}): "
             "assign the right one with `gdal_translate -a_srs`"
         )
-    return GeoBox((height, width), Affine(affine.a, 0, affine.c, 0, affine.e, affine.f), known)
+    return GeoBox(shape, north_up_or_down, known)
 
 
 def _is_on_a_map(affine: Affine, shape: tuple[int, int]) -> bool:

@@ -117,7 +117,9 @@ def _keeps_to(search: Search, item: Any) -> bool:
         return True
 
 
-def open_scene(source: Source, assets: Assets | None = None, offset: Offset = "item") -> Scene:
+def open_scene(
+    source: Source, assets: Assets | None = None, offset: Offset = "item", *, allow_no_crs: bool = False
+) -> Scene:
     """Open a scene; only metadata is read.
 
     Parameters
@@ -130,6 +132,9 @@ def open_scene(source: Source, assets: Assets | None = None, offset: Offset = "i
         store and each data asset of an item as an input for `align` to choose from.
     offset
         What is added to a raster's scaled values: `item`, what the item says, or else the file; `none`; or a number.
+    allow_no_crs
+        Take images that lie nowhere on the Earth: their grid is that of their pixels, and what is made of them has no
+        coordinate reference system either. Refused otherwise.
 
     Returns
     -------
@@ -144,25 +149,29 @@ def open_scene(source: Source, assets: Assets | None = None, offset: Offset = "i
         If something is missing or cannot be used: the message says what, and what to do.
     """
     plain, chosen = _plain(source), _by_input(assets)
-    told = opened_with(source, assets, offset)
+    told = opened_with(source, assets, offset, allow_no_crs=allow_no_crs)
     if isinstance(plain, str) and _is_stac(plain):
         item = read_stac(plain)
         if not isinstance(item, pystac.Item):
             raise SceneError(
                 f"'{plain}' is a catalogue, not a scene: open the scenes that `scene_refs` finds in it"
             )
-        return replace(item_scene(item, chosen, offset), opened_with=told)
-    inputs = _inputs(plain, chosen, offset)
+        return replace(item_scene(item, chosen, offset, allow_no_crs), opened_with=told)
+    inputs = _inputs(plain, chosen, offset, allow_no_crs)
     files = tuple(dict.fromkeys(f for found in inputs.values() for f in found.sources))
     return Scene(
         id=file_id(plain), inputs=inputs, sources=files, properties=_datetime(inputs), opened_with=told
     )
 
 
-def opened_with(source: Source, assets: Assets | None = None, offset: Offset = "item") -> dict[str, Any]:
+def opened_with(
+    source: Source, assets: Assets | None = None, offset: Offset = "item", *, allow_no_crs: bool = False
+) -> dict[str, Any]:
     """Return the `opened_with` of the scene that `open_scene` gives for the same arguments."""
     told: dict[str, Any] = {"source": _plain(source), "assets": _by_input(assets)}
-    return told if offset == "item" else {**told, "offset": offset}
+    if offset != "item":
+        told["offset"] = offset
+    return {**told, "allow_no_crs": True} if allow_no_crs else told
 
 
 def scene_id(source: Source) -> str | None:
@@ -184,6 +193,8 @@ def scene_id(source: Source) -> str | None:
 def open_truth(source: Source) -> SceneInput:
     """Open what a product is compared with: as `open_scene`, but one input, and indices into a colour table are labels.
 
+    It may be without a CRS, as the product of an image without one is; whether their grids agree is for others to say.
+
     Raises
     ------
     SceneError
@@ -191,8 +202,8 @@ def open_truth(source: Source) -> SceneInput:
     """
     plain = _plain(source)
     if isinstance(plain, str) and not _is_stac(plain) and not is_zarr(plain):
-        return open_raster(ONLY_INPUT, plain, indices=True)
-    scene = open_scene(source)
+        return open_raster(ONLY_INPUT, plain, indices=True, allow_no_crs=True)
+    scene = open_scene(source, allow_no_crs=True)
     if len(scene.inputs) != 1:
         raise SceneError(
             f"the truth must be one raster, '{plain}' offers {', '.join(scene.inputs)}: give the file of one"
@@ -210,7 +221,12 @@ def reopen(opened_with: Mapping[str, Any]) -> Scene:
     """
     if "source" not in opened_with:
         raise SceneError("this scene was made in memory and cannot be opened again: give it as it was made")
-    return open_scene(opened_with["source"], opened_with.get("assets"), opened_with.get("offset", "item"))
+    return open_scene(
+        opened_with["source"],
+        opened_with.get("assets"),
+        opened_with.get("offset", "item"),
+        allow_no_crs=opened_with.get("allow_no_crs", False),
+    )
 
 
 def _plain(source: Source) -> Plain:
@@ -271,7 +287,9 @@ def _by_input(assets: Assets | None) -> dict[str, list[str]] | None:
     return {name: list(names) for name, names in chosen.items()}
 
 
-def _inputs(plain: Plain, chosen: dict[str, list[str]] | None, offset: Offset) -> dict[str, SceneInput]:
+def _inputs(
+    plain: Plain, chosen: dict[str, list[str]] | None, offset: Offset, allow_no_crs: bool
+) -> dict[str, SceneInput]:
     """Open rasters and Zarr stores."""
     number = number_of(offset)
     stores = [href for href in _files(plain) if is_zarr(href)]
@@ -282,17 +300,23 @@ def _inputs(plain: Plain, chosen: dict[str, list[str]] | None, offset: Offset) -
         )
     if isinstance(plain, str):
         if is_zarr(plain):
-            return _zarr_inputs(plain, chosen)
+            return _zarr_inputs(plain, chosen, allow_no_crs)
         if chosen is None:
-            return {ONLY_INPUT: open_raster(ONLY_INPUT, plain, offset=number)}
-        return {name: open_raster(name, plain, bands, offset=number) for name, bands in chosen.items()}
+            return {ONLY_INPUT: open_raster(ONLY_INPUT, plain, offset=number, allow_no_crs=allow_no_crs)}
+        return {
+            name: open_raster(name, plain, bands, offset=number, allow_no_crs=allow_no_crs)
+            for name, bands in chosen.items()
+        }
     strays = sorted(set(chosen or ()) - set(plain))
     if strays:
         raise SceneError(
             f"assets are named for {', '.join(map(repr, strays))}, but the files are for "
             f"{', '.join(map(repr, plain))}: name them by input, as in {next(iter(plain))}=1,2,3"
         )
-    return {name: _single(name, href, (chosen or {}).get(name), number) for name, href in plain.items()}
+    return {
+        name: _single(name, href, (chosen or {}).get(name), number, allow_no_crs)
+        for name, href in plain.items()
+    }
 
 
 def _files(plain: Plain) -> list[str]:
@@ -302,25 +326,33 @@ def _files(plain: Plain) -> list[str]:
 
 
 def _single(
-    name: str, href: str | list[str], wanted: Sequence[str] | None, offset: float | None
+    name: str,
+    href: str | list[str],
+    wanted: Sequence[str] | None,
+    offset: float | None,
+    allow_no_crs: bool,
 ) -> SceneInput:
     if not isinstance(href, str):
         if not href:
             raise SceneError(f"no file was given for input {name!r}: give at least one")
-        return _of_files(name, href, wanted, offset)
+        return _of_files(name, href, wanted, offset, allow_no_crs)
     if not is_zarr(href):
-        return open_raster(name, href, wanted, offset=offset)
-    found = _zarr_inputs(href, {name: list(wanted)} if wanted else None)
+        return open_raster(name, href, wanted, offset=offset, allow_no_crs=allow_no_crs)
+    found = _zarr_inputs(href, {name: list(wanted)} if wanted else None, allow_no_crs)
     if len(found) > 1:
         raise SceneError(f"'{href}' holds the variables {', '.join(found)}: say which make up input {name!r}")
     return replace(next(iter(found.values())), name=name)
 
 
 def _of_files(
-    name: str, hrefs: Sequence[str], wanted: Sequence[str] | None, offset: float | None
+    name: str,
+    hrefs: Sequence[str],
+    wanted: Sequence[str] | None,
+    offset: float | None,
+    allow_no_crs: bool,
 ) -> SceneInput:
     """Put an input together of files that have one band each, called as their files are."""
-    found = [_single(name, href, None, offset) for href in hrefs]
+    found = [_single(name, href, None, offset, allow_no_crs) for href in hrefs]
     several = next((href for href, one in zip(hrefs, found, strict=True) if len(one.bands) != 1), None)
     if several is not None:
         raise SceneError(
@@ -335,10 +367,11 @@ def _of_files(
     return combine(name, [replace(one, bands=(file_id(h),)) for h, one in zip(hrefs, found, strict=True)])
 
 
-def _zarr_inputs(href: str, chosen: dict[str, list[str]] | None) -> dict[str, SceneInput]:
+def _zarr_inputs(href: str, chosen: dict[str, list[str]] | None, allow_no_crs: bool) -> dict[str, SceneInput]:
     if chosen is None:
-        return open_zarr(href)
-    there = open_zarr(href, list(dict.fromkeys(n for names in chosen.values() for n in names)))
+        return open_zarr(href, allow_no_crs=allow_no_crs)
+    wanted = list(dict.fromkeys(n for names in chosen.values() for n in names))
+    there = open_zarr(href, wanted, allow_no_crs=allow_no_crs)
     return {name: combine(name, [there[n] for n in names]) for name, names in chosen.items()}
 
 

@@ -117,6 +117,7 @@ def open_raster(
     *,
     indices: bool = False,
     offset: float | None = None,
+    allow_no_crs: bool = False,
 ) -> SceneInput:
     """Open a raster as an input of a scene; no pixel is read.
 
@@ -132,6 +133,8 @@ def open_raster(
         Take indices into a colour table as they are: they are labels. Refused otherwise.
     offset
         What is added to scaled values, whatever file and item say. None leaves it to them.
+    allow_no_crs
+        Take a file without a CRS, too.
 
     Raises
     ------
@@ -148,7 +151,7 @@ def open_raster(
                 _check_values(f"'{href}'", dataset, indices)
                 check_blocks(f"'{href}'", href, dataset)
                 check_sources(f"'{href}'", href, dataset)
-                return _describe(name, href, dataset, bands, declared, offset)
+                return _describe(name, href, dataset, bands, declared, offset, allow_no_crs)
     except SceneError:
         raise
     except Exception as error:  # rasterio lets exceptions of GDAL's through that share no base class
@@ -198,9 +201,10 @@ def _describe(
     wanted: Sequence[str] | None,
     declared: Sequence[Declared],
     offset: float | None,
+    allow_no_crs: bool,
 ) -> SceneInput:
     what = f"'{href}'"
-    geobox = _grid(what, dataset)
+    geobox = _grid(what, dataset, allow_no_crs)
     alpha = _alpha(what, dataset, wanted, declared)
     known = _by_band(what, dataset, declared, alpha)
     if offset is not None:
@@ -250,7 +254,7 @@ def _check_values(what: str, dataset: DatasetReader, indices: bool) -> None:
         )
 
 
-def _grid(what: str, dataset: DatasetReader) -> GeoBox:
+def _grid(what: str, dataset: DatasetReader, allow_no_crs: bool) -> GeoBox:
     if dataset.transform.is_identity and dataset.gcps[0]:
         raise SceneError(
             f"{what} is located by ground control points only: put it on a grid with `gdalwarp -dstalpha` first"
@@ -259,7 +263,7 @@ def _grid(what: str, dataset: DatasetReader) -> GeoBox:
         raise SceneError(
             f"{what} is located by RPCs only: orthorectify it with `gdalwarp -rpc -dstalpha` first"
         )
-    return checked_grid(what, dataset.crs, dataset.transform, dataset.shape)
+    return checked_grid(what, dataset.crs, dataset.transform, dataset.shape, allow_no_crs)
 
 
 def _by_band(

@@ -26,7 +26,6 @@ def turned(source: GeoBox) -> Iterator[GeoBox]:
     Longitudes are computed from −180 to 180 degrees; grids may go on past these, or run from 0 to 360.
     """
     yield source
-    assert source.crs is not None
     around = _around(source.crs)
     for turn in (-around, around) if around else ():
         yield GeoBox(source.shape, Affine.translation(turn, 0) * source.affine, source.crs)
@@ -42,7 +41,6 @@ def region_under(source: GeoBox, target: GeoBox, reach: int) -> Region | None:
     found: Region | None = None
     if by_outline is not None and _is_some(by_outline.roi_src):
         found = _plain(by_outline.roi_src[0]), _plain(by_outline.roi_src[1])
-    assert source.crs is not None
     if source.crs == target.crs and not _around(source.crs):  # one affine map, with nothing to jump
         return found
     rows, cols = _places(source, target)
@@ -106,8 +104,10 @@ def _plain(span: Any) -> slice:
     return slice(int(span.start), int(span.stop))
 
 
-def _around(crs: CRS) -> float:
+def _around(crs: CRS | None) -> float:
     """Return how far it is around the Earth in the unit of a CRS; 0 if it does not repeat itself."""
+    if crs is None:
+        return 0.0
     if crs.geographic:
         return 360.0
     operation = crs.proj.coordinate_operation

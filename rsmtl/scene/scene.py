@@ -94,6 +94,13 @@ class Scene:
     opened_with: Mapping[str, Any] = field(default_factory=dict)
     """The arguments of `open_scene` that open this scene again; empty for a scene made in memory."""
 
+    @property
+    def nowhere(self) -> str:
+        """The sentence that says so if the scene lies nowhere on the Earth; empty if it does."""
+        if all(found.geobox.crs is not None for found in self.inputs.values()):
+            return ""
+        return "has no coordinate reference system, and what is made of it has none either: it lies on no map"
+
     def __dask_tokenize__(self) -> Any:
         """Say what tells this scene from another one, without reading it as Dask would do by itself."""
         grids = [(i.name, i.geobox, i.bands, i.scale, i.alignment) for i in self.inputs.values()]

@@ -118,7 +118,10 @@ def _targets(document: str, links: Sequence[pystac.Link]) -> list[str]:
 
 
 def item_scene(
-    item: pystac.Item, assets: Mapping[str, Sequence[str]] | None, offset: Offset = "item"
+    item: pystac.Item,
+    assets: Mapping[str, Sequence[str]] | None,
+    offset: Offset = "item",
+    allow_no_crs: bool = False,
 ) -> Scene:
     """Return a scene from an item; no pixel is read.
 
@@ -130,6 +133,8 @@ def item_scene(
         asset has as many bands, as it is then no mere rendering of one.
     offset
         What is added to scaled values; see `profiles.Offset`.
+    allow_no_crs
+        Take assets without a CRS, too.
 
     Raises
     ------
@@ -139,9 +144,9 @@ def item_scene(
     document = item.to_dict(include_self_link=False)
     _check_text(item, document)
     if assets is None:
-        inputs = _offered(item, offset)
+        inputs = _offered(item, offset, allow_no_crs)
     else:
-        inputs = {name: _assemble(item, name, names, offset) for name, names in assets.items()}
+        inputs = {name: _assemble(item, name, names, offset, allow_no_crs) for name, names in assets.items()}
     files = dict.fromkeys(source for found in inputs.values() for source in found.sources)
     properties = document["properties"]
     return Scene(
@@ -166,14 +171,16 @@ def _check_text(item: pystac.Item, document: Mapping[str, Any]) -> None:
         raise SceneError(f"{what} holds half a surrogate pair, which is no text: correct it") from error
 
 
-def _offered(item: pystac.Item, offset: Offset) -> dict[str, SceneInput]:
+def _offered(item: pystac.Item, offset: Offset, allow_no_crs: bool) -> dict[str, SceneInput]:
     rasters = {name: asset for name, asset in item.assets.items() if _is_raster(asset)}
     data = {
-        name: _open_asset(item, name, offset) for name, asset in rasters.items() if asset.has_role("data")
+        name: _open_asset(item, name, offset, allow_no_crs)
+        for name, asset in rasters.items()
+        if asset.has_role("data")
     }
     pictures = [name for name, asset in rasters.items() if asset.has_role("visual") and name not in data]
     counts = {len(found.bands) for found in data.values()}
-    visual = {name: _open_asset(item, name, offset) for name in pictures}
+    visual = {name: _open_asset(item, name, offset, allow_no_crs) for name in pictures}
     offered = data | {name: found for name, found in visual.items() if len(found.bands) not in counts}
     if not offered:
         raise SceneError(
@@ -189,9 +196,11 @@ def _is_raster(asset: pystac.Asset) -> bool:
     return PurePosixPath(asset.href.partition("?")[0]).suffix.lower() in RASTER_SUFFIXES
 
 
-def _assemble(item: pystac.Item, name: str, assets: Sequence[str], offset: Offset) -> SceneInput:
+def _assemble(
+    item: pystac.Item, name: str, assets: Sequence[str], offset: Offset, allow_no_crs: bool
+) -> SceneInput:
     """Make one input of several assets: bands on one grid through stackstac, the rest as rasters."""
-    members = [_open_asset(item, asset, offset) for asset in assets]
+    members = [_open_asset(item, asset, offset, allow_no_crs) for asset in assets]
     runs: list[list[SceneInput]] = []
     for member in members:
         stackable = _stackable(member)
@@ -207,7 +216,7 @@ def _stackable(member: SceneInput) -> bool:
     return member.data.attrs.get("n_file_bands") == 1 and epsg_of(member.geobox) is not None
 
 
-def _open_asset(item: pystac.Item, wanted: str, offset: Offset) -> SceneInput:
+def _open_asset(item: pystac.Item, wanted: str, offset: Offset, allow_no_crs: bool) -> SceneInput:
     """Open an asset as an input, or one band of it (`analytic:red`, `analytic:3`).
 
     A single band is called as it was asked for.
@@ -218,7 +227,8 @@ def _open_asset(item: pystac.Item, wanted: str, offset: Offset) -> SceneInput:
     asset = item.assets[name]
     href = _place(item, name)
     if is_zarr(href):
-        found = combine(name, list(open_zarr(href, [band] if band else None).values()))
+        opened = open_zarr(href, [band] if band else None, allow_no_crs=allow_no_crs)
+        found = combine(name, list(opened.values()))
     else:
         if not is_remote(href) and not href.startswith("/vsi") and not os.path.lexists(href):
             raise SceneError(
@@ -226,7 +236,12 @@ def _open_asset(item: pystac.Item, wanted: str, offset: Offset) -> SceneInput:
                 "file there, or correct the href, which counts from the folder of the item"
             )
         found = open_raster(
-            name, href, [band] if band else None, _declared(item, asset, offset), offset=number_of(offset)
+            name,
+            href,
+            [band] if band else None,
+            _declared(item, asset, offset),
+            offset=number_of(offset),
+            allow_no_crs=allow_no_crs,
         )
     return replace(found, bands=(band or name,)) if len(found.bands) == 1 else found
 

@@ -30,7 +30,9 @@ def is_zarr(href: str) -> bool:
         return False
 
 
-def open_zarr(href: str, wanted: Sequence[str] | None = None) -> dict[str, SceneInput]:
+def open_zarr(
+    href: str, wanted: Sequence[str] | None = None, *, allow_no_crs: bool = False
+) -> dict[str, SceneInput]:
     """Open variables of a Zarr group, by name; no pixel is read.
 
     A variable has its CRS in the encoding that rioxarray and GDAL use (`grid_mapping`, `spatial_ref`).
@@ -40,6 +42,8 @@ def open_zarr(href: str, wanted: Sequence[str] | None = None) -> dict[str, Scene
     ----------
     wanted
         Names of variables; None takes all that have two dimensions at least.
+    allow_no_crs
+        Take variables without a CRS, too.
 
     Raises
     ------
@@ -75,7 +79,7 @@ def open_zarr(href: str, wanted: Sequence[str] | None = None) -> dict[str, Scene
         _check_chunks(f"{what}, variable {name!r},", array)
     source = (source_file(href),)
     return {
-        name: input_from_array(name, f"{what}, variable {name!r},", array, source)
+        name: input_from_array(name, f"{what}, variable {name!r},", array, source, allow_no_crs=allow_no_crs)
         for name, array in chosen.items()
     }
 

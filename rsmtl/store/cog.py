@@ -44,6 +44,7 @@ def write_cog(
     classes: tuple[ClassSpec, ...] = (),
     band_scale: tuple[float, ...] = (1.0,),
     band_offset: tuple[float, ...] = (0.0,),
+    unit: str = "",
 ) -> None:
     """Write a georeferenced array as a COG with overviews.
 
@@ -66,6 +67,8 @@ def write_cog(
         frequent class. Without classes, overviews take the mean.
     band_scale, band_offset
         `physical = stored × band_scale + band_offset`; one number for all bands, or one per band.
+    unit
+        Of the physical values; empty if there is none.
 
     Raises
     ------
@@ -79,7 +82,7 @@ def write_cog(
         _gdal_errors(tiled),
     ):
         with _create(tiled, data, nodata) as target:
-            _describe(target, bands, classes, band_scale, band_offset)
+            _describe(target, bands, classes, band_scale, band_offset, unit)
             checksums = _copy_pixels(data, mask, target)
         rasterio.shutil.copy(
             tiled,
@@ -108,7 +111,7 @@ def _create(path: Path, data: xr.DataArray, nodata: float | None) -> DatasetWrit
         width=width,
         dtype=data.dtype.name,
         nodata=nodata,
-        crs=str(geobox.crs.to_wkt()),
+        crs=None if geobox.crs is None else str(geobox.crs.to_wkt()),
         transform=geobox.affine,
         tiled=True,
         blockxsize=_BLOCK_PX,
@@ -125,11 +128,13 @@ def _describe(
     classes: tuple[ClassSpec, ...],
     band_scale: tuple[float, ...],
     band_offset: tuple[float, ...],
+    unit: str,
 ) -> None:
     """Write what the bands mean; before any pixel, as some of it stands in the file's first bytes."""
     target.descriptions = bands
     target.scales = np.broadcast_to(band_scale, len(bands)).tolist()
     target.offsets = np.broadcast_to(band_offset, len(bands)).tolist()
+    target.units = [unit] * len(bands)
     if classes:
         target.write_colormap(1, {index: (*c.color, 255) for index, c in enumerate(classes)})
         target.update_tags(1, **{f"class_{index}": c.name for index, c in enumerate(classes)})

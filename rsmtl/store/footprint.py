@@ -20,14 +20,15 @@ def footprint(grid: GeoBox) -> tuple[dict[str, Any] | None, list[float] | None]:
     """Return a grid's outline as a GeoJSON geometry, and its bounding box, in longitude and latitude.
 
     An outline across the antimeridian is cut there in two, and one around a pole reaches down to it. A box across
-    the antimeridian has its west greater than its east. Both are None if the grid does not lie on the Earth, or
-    reaches beyond what its projection can show.
+    the antimeridian has its west greater than its east. Both are None if the grid has no CRS, does not lie on the
+    Earth, or reaches beyond what its projection can show.
     """
-    outline = _in_degrees(grid)
+    outline = None if grid.crs is None else _in_degrees(grid)
     if outline is None:
         return None, None
     west, south, east, north = outline.bounds
-    if grid.crs is not None and grid.crs.geographic and east - west >= 360:
+    assert grid.crs is not None
+    if grid.crs.geographic and east - west >= 360:
         fixed = box(-180, south, 180, north)
     else:
         try:  # the order of the points tells which side is inside, and so which pole: it must be kept

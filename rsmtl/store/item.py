@@ -134,7 +134,7 @@ def _item(
         item.add_asset(output.name, _cog(folder, output, reference))
     _add_other_files(item, folder)
     if run.model_href:
-        _add_model(item, run)
+        _add_model(item, run, {output.head for output in outputs})
     if run.derived_from:
         item.add_link(Link("derived_from", run.derived_from, MediaType.GEOJSON))
     return item.to_dict(include_self_link=False, transform_hrefs=False)
@@ -184,10 +184,11 @@ def _processing(run: Run) -> dict[str, Any]:
 
 
 def _grid(grid: GeoBox) -> dict[str, Any]:
-    """Projection fields; a CRS without a code is given in full."""
-    assert grid.crs is not None
-    code = grid.crs.to_epsg()
-    crs = {"proj:code": f"EPSG:{code}"} if code else {"proj:code": None, "proj:wkt2": grid.crs.to_wkt()}
+    """Projection fields; a CRS without a code is given in full, and none is what the extension calls it: null."""
+    crs: dict[str, str | None] = {"proj:code": None}
+    if grid.crs is not None:
+        code = grid.crs.to_epsg()
+        crs = {"proj:code": f"EPSG:{code}"} if code else {**crs, "proj:wkt2": grid.crs.to_wkt()}
     return {**crs, "proj:shape": list(grid.shape), "proj:transform": list(grid.affine)[:6]}
 
 
@@ -203,12 +204,14 @@ def _cog(folder: Place, output: Output, reference: GeoBox) -> Asset:
 
 
 def _bands(output: Output) -> list[dict[str, Any]]:
-    """Return each band's name, type, sentinel, and scale and offset where there are any."""
+    """Return each band's name, type, sentinel, unit, and scale and offset where there are any."""
     bands = []
     for k, name in enumerate(output.bands):
         band: dict[str, Any] = {"name": name, "data_type": output.dtype}
         if output.nodata is not None:
             band["nodata"] = "nan" if output.nodata != output.nodata else output.nodata
+        if output.unit:
+            band["unit"] = output.unit
         if not output.classes:
             band["raster:scale"] = output.band_scale[k % len(output.band_scale)]
             band["raster:offset"] = output.band_offset[k % len(output.band_offset)]
@@ -245,9 +248,10 @@ def _checksum(path: Place) -> str:
     return _SHA256 + digest.hexdigest()
 
 
-def _add_model(item: Item, run: Run) -> None:
+def _add_model(item: Item, run: Run, heads: set[str]) -> None:
     """Describe the model and point to its weights; the extension asks for them, so only where they are a file."""
     spec, name = ModelSpec.model_validate(run.model_spec), Path(run.model_href).stem
+    spec = spec.model_copy(update={"heads": tuple(h for h in spec.heads if h.name in heads)})
     item.stac_extensions.append(mlm.SCHEMA)
     item.properties |= mlm.mlm_properties(spec, name, run)
     item.properties["bands"] = [{"name": name} for i in spec.inputs for name in mlm.band_names(i)]

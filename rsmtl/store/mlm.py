@@ -93,4 +93,6 @@ def _output(spec: ModelSpec, head: HeadSpec, settings: Mapping[str, Any]) -> dic
 def _task(spec: ModelSpec, head: HeadSpec) -> str:
     if head.kind == "classes":
         return "semantic-segmentation"
+    if not head.like:
+        return "regression"
     return "super-resolution" if head.scale > spec.input(head.like).scale else "regression"

@@ -25,6 +25,10 @@ class Output:
     band_scale: tuple[float, ...] = (1.0,)
     """`physical = stored × band_scale + band_offset`; one number for all bands, or one per band."""
     band_offset: tuple[float, ...] = (0.0,)
+    unit: str = ""
+    """Of the physical values; empty if there is none, or it is that of the input that the head is like."""
+    like: str = ""
+    """The input whose values these are."""
     description: str = ""
     mask: str = ""
     """The output that says which pixels are valid, where any stored value may be one; empty if `nodata` says it."""

@@ -1,12 +1,14 @@
 """`quicklook.png`: the scene and its heads side by side, small, with a legend."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import rasterio
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.patches import Patch
@@ -44,6 +46,7 @@ def write_quicklook(
     image: NDArray[np.floating[Any]],
     bands: tuple[str, ...],
     outputs: Sequence[Output],
+    ends: Mapping[str, tuple[float, float]] = MappingProxyType({}),
 ) -> None:
     """Draw a product whose COGs stand.
 
@@ -55,6 +58,8 @@ def write_quicklook(
         Names of the image's bands.
     outputs
         Those of the product; confidences and probabilities are not drawn.
+    ends
+        `stretch_ends` by input: an output like one of them is stretched as that is.
 
     Raises
     ------
@@ -62,7 +67,8 @@ def write_quicklook(
         If the picture cannot be written.
     """
     drawn = [output for output in outputs if output.name == output.head]
-    panels = [Panel("input", stretched(visible(image, bands))), *(_panel(folder, output) for output in drawn)]
+    panels = [Panel("input", stretched(visible(image, bands)))]
+    panels += [_panel(folder, output, ends.get(output.like)) for output in drawn]
     draw(folder / QUICKLOOK_NAME, title, panels)
 
 
@@ -95,17 +101,37 @@ def visible(values: NDArray[Any], bands: tuple[str, ...]) -> NDArray[Any]:
     return values[:3] if len(values) >= 3 else values[:1]
 
 
-def stretched(values: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
+def stretched(
+    values: NDArray[np.floating[Any]], ends: tuple[float, float] | None = None
+) -> NDArray[np.uint8]:
     """Return `(H, W, 3)` of the first three bands (or the first one in grey), for the eye.
 
-    One stretch for all bands, from the 1st to the 99th percentile, keeps the colours natural.
+    One stretch for all bands, between `ends` or from the 1st to the 99th percentile, keeps the colours natural.
     """
     shown = values[:3] if len(values) >= 3 else values[:1].repeat(3, axis=0)
     valid = np.isfinite(values).all(axis=0)
-    low, high = np.percentile(shown[:, valid], (1, 99)) if valid.any() else (0.0, 1.0)
+    low, high = ends or stretch_ends(values)
     with np.errstate(invalid="ignore"):
         light = np.clip((shown - low) / max(high - low, 1e-12), 0, 1) ** 0.8 * 255
     return np.where(valid, light, _EMPTY).astype(np.uint8).transpose(1, 2, 0)
+
+
+def stretch_ends(values: NDArray[np.floating[Any]]) -> tuple[float, float]:
+    """Return the 1st and the 99th percentile of what is shown of an image `(bands, H, W)`."""
+    shown = values[:3] if len(values) >= 3 else values[:1]
+    valid = np.isfinite(values).all(axis=0)
+    low, high = np.percentile(shown[:, valid], (1, 99)) if valid.any() else (0.0, 1.0)
+    return float(low), float(high)
+
+
+def ramped(values: NDArray[np.floating[Any]], ends: tuple[float, float]) -> NDArray[np.uint8]:
+    """Return `(H, W, 3)` of the first band in colours that rise from dark to light."""
+    low, high = ends
+    valid = np.isfinite(values[0])
+    light = np.clip((np.where(valid, values[0], low) - low) / max(high - low, 1e-12), 0, 1)
+    return np.where(valid[..., None], colormaps["viridis"](light, bytes=True)[..., :3], _EMPTY).astype(
+        np.uint8
+    )
 
 
 def colored(values: NDArray[np.uint8], classes: tuple[ClassSpec, ...]) -> NDArray[np.uint8]:
@@ -115,7 +141,7 @@ def colored(values: NDArray[np.uint8], classes: tuple[ClassSpec, ...]) -> NDArra
     return table[values]
 
 
-def _panel(folder: Place, output: Output) -> Panel:
+def _panel(folder: Place, output: Output, ends: tuple[float, float] | None) -> Panel:
     """Read a COG at the size of a panel, from its overviews."""
     href = str(cog_path(folder, output.name))
     with rasterio.Env(**gdal_options(href)), rasterio.open(gdal_name(href)) as cog:
@@ -125,8 +151,13 @@ def _panel(folder: Place, output: Output) -> Panel:
             classes = cog.read(1, out_shape=shape[1:], resampling=Resampling.nearest)
             return Panel(output.name, colored(classes, output.classes), output.classes)
         values = cog.read(out_shape=shape, resampling=Resampling.average, masked=True)
-    shown = visible(values.astype(np.float32).filled(np.nan), output.bands)
-    return Panel(output.name, stretched(shown))
+    scale, offset = (np.reshape(v, (-1, 1, 1)) for v in (output.band_scale, output.band_offset))
+    shown = visible(values.astype(np.float32).filled(np.nan) * scale + offset, output.bands)
+    if output.like:
+        return Panel(output.name, stretched(shown, ends))
+    low, high = own = stretch_ends(shown[:1])
+    unit = f" {output.unit}" if output.unit else ""
+    return Panel(f"{output.name}: {low:.3g} (dark) to {high:.3g}{unit} (bright)", ramped(shown, own))
 
 
 def _panel_height_in(panel: Panel) -> float:

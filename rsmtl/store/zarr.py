@@ -12,7 +12,6 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from odc.geo.xr import xr_coords
 from zarr.abc.buffer import Buffer as AnyBuffer
 from zarr.buffer.cpu import Buffer
 from zarr.codecs import BloscCodec
@@ -20,7 +19,7 @@ from zarr.storage import FsspecStore, MemoryStore
 
 from rsmtl.errors import PlanError, RunError
 from rsmtl.store.folder import STORE_NAME
-from rsmtl.store.grid import output_geobox
+from rsmtl.store.grid import grid_coordinates, output_geobox
 from rsmtl.store.output import Output
 from rsmtl.store.place import Place, disk_errors, is_object, read, remove, store_errors, write_bytes
 
@@ -29,10 +28,12 @@ _INNER_PX = 384
 
 
 def group_name(geobox: GeoBox) -> str:
-    """Return a grid's name: its GSD in the unit of its CRS (`10m`, `2.5m`, `0.0001deg`, `2x1m`)."""
-    assert geobox.crs is not None
+    """Return a grid's name: its GSD in the unit of its CRS (`10m`, `2.5m`, `0.0001deg`, `2x1m`).
+
+    Without a CRS the unit is that of the transform, mostly a pixel of the image: `1units`, `0.5units`.
+    """
     sizes = [f"{abs(size):.6g}" for size in (geobox.resolution.x, geobox.resolution.y)]
-    unit = str(geobox.crs.units[0])
+    unit = "units" if geobox.crs is None else str(geobox.crs.units[0])
     short = {"metre": "m", "meter": "m", "degrees_north": "deg"}.get(unit, unit.replace(" ", "_"))
     return "x".join(dict.fromkeys(sizes)) + short
 
@@ -164,7 +165,7 @@ def _create_group(
 ) -> None:
     """Let xarray write the metadata of a group from a template whose pixels are never computed."""
     geobox = output_geobox(reference, outputs[0])
-    template = xr.Dataset(coords=xr_coords(geobox, dims=("y", "x")))
+    template = xr.Dataset(coords=grid_coordinates(geobox, "y", "x"))
     encoding = {}
     for output in outputs:
         shape = (len(output.bands), *geobox.shape)
@@ -194,6 +195,8 @@ def _attributes(output: Output) -> dict[str, Any]:
             "flag_values": [0, 255],
             "flag_meanings": "nodata valid",
         }
+    if output.unit:
+        attributes["units"] = output.unit
     if output.classes:
         attributes["flag_values"] = list(range(len(output.classes)))
         attributes["flag_meanings"] = " ".join("_".join(c.name.split()) for c in output.classes)

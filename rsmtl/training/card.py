@@ -15,14 +15,18 @@ def describe(card: Card, name: str) -> str:
     lines = [
         f"# {name}",
         "",
-        f"System `{card.spec.system}`; epoch {training.get('epoch', '–')} was the best.",
+        f"System `{card.spec.system}`; weights of epoch {training.get('epoch', '–')}.",
         "",
     ]
     lines += [
         f"- input `{one.name}`: {one.channels} band(s) ({', '.join(one.bands)}), scale {one.scale}"
         for one in card.spec.inputs
     ]
-    lines += [f"- head `{one.name}`: {one.kind}, scale {one.scale}" for one in card.spec.heads]
+    lines += [
+        f"- head `{one.name}`: {one.kind}, scale {one.scale}{'' if one.product else ', no product'}"
+        for one in card.spec.heads
+    ]
+    lines += [f"- GSD: {card.spec.gsd_m:.3g} m"] if card.spec.gsd_m else []
     versions = f"rsmtl {training.get('rsmtl', '–')}, PyTorch {training.get('torch', '–')}"
     lines += ["", f"## Training\n\n{versions}\n\n```yaml"]
     lines += [yaml.safe_dump(training.get("config", {}), sort_keys=False).rstrip(), "```"]

@@ -54,6 +54,9 @@ class TrainConfig(_Frozen):
     """Name in the registry of systems."""
     model: dict[str, Any] = {}
     """Configuration of the system, without what the data decide (bands and classes)."""
+    initial: str | None = None
+    """Model of the same system to begin with: the name of a shipped one, or the path of a checkpoint. What has another
+    shape there, as the last layer of a model with other classes, begins fresh. Unless given, everything does."""
     data: DataConfig
     wald: bool = False
     """Degrade PAN and MS by their ratio, so that the MS that was measured is the truth of `hrms`."""
@@ -71,6 +74,9 @@ class TrainConfig(_Frozen):
     optimizer: OptimizerConfig
     ema: float | None = Field(default=None, gt=0, lt=1)
     """Decay per step of the moving average of the weights, which is then what is validated and kept."""
+    keep: Literal["best", "last"] = "best"
+    """Weights of which epoch become the model: the one with the best validation score, or the last, where the learning
+    rate has fallen to nothing and the validation data are too few to tell epochs apart."""
     patience: int | None = Field(default=None, gt=0)
     """Stop after so many epochs in a row without a better validation score."""
     validation_px: int = Field(default=512, gt=0)

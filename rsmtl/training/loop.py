@@ -202,7 +202,7 @@ class Training:
         )
 
     def _end_epoch(self) -> None:
-        """Validate, keep the best weights, write everything down."""
+        """Validate, keep the weights that the configuration asks for, write everything down."""
         progress, module = self.progress, self.kept
         found = self.task.validation.scores(
             module, self.task.splits.validation, self.where.group, self.where.alive
@@ -220,7 +220,7 @@ class Training:
         if better:
             progress.best, progress.best_epoch = score, progress.epoch
         if self.log is not None:
-            if better:
+            if better or self.task.config.keep == "last":
                 training = {**self.task.card.training, "epoch": progress.epoch, "validation": found}
                 card = self.task.card.model_copy(update={"training": training})
                 save_checkpoint(self.where.out / BEST_NAME, module, card)

@@ -47,7 +47,8 @@ def _panel(title: str, head: HeadSpec, values: Tensor, validation: Validation) -
     if head.kind == "classes":
         maps = [colored(one.cpu().numpy().astype(np.uint8), head.classes) for one in values]
         return Panel(title, _stacked(maps), head.classes)
-    return Panel(title, _images(values, validation.spec.input(head.like).bands[: head.channels]))
+    bands = validation.spec.input(head.like).bands if head.like else ()
+    return Panel(title, _images(values, bands[: head.channels]))
 
 
 def _images(values: Tensor, bands: tuple[str, ...]) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 
 from rsmtl.datasets import LabelledScene, Splits, check_sampling, load_splits
 from rsmtl.datasets.reduced import wald
@@ -131,11 +131,16 @@ def build(config: TrainConfig, splits: Splits) -> tuple[nn.Module, Task]:
     spec = system.make_spec(
         model_config, bands=about.bands, classes=about.classes, radiometry=about.radiometry
     )
+    if splits.gsd_m is not None:  # the data's grid is that of the finest head, as `feeding_of` has it
+        factor = float(max(head.scale for head in spec.heads))
+        spec = spec.model_copy(update={"gsd_m": splits.gsd_m * factor})
     check_sampling(config.sampling, splits.train, config.batch)
     if not splits.validation:
         raise InputError("the data set has no scene to validate on: name some")
     validation = validation_of(config, spec, splits)
     module = system.build(model_config)
+    if config.initial is not None:
+        begin_with(module, config.system, config.initial)
     check_parts(config.optimizer, module)
     terms = _terms(system.terms(model_config), config, splits)
     training = {
@@ -145,6 +150,38 @@ def build(config: TrainConfig, splits: Splits) -> tuple[nn.Module, Task]:
     }
     card = Card(config=model_config.model_dump(), spec=spec, training=training)
     return module, Task(config, splits, card, terms, validation)
+
+
+def begin_with(module: nn.Module, system: str, initial: str) -> None:
+    """Give a fresh module the weights of a trained one, wherever they have the same name and shape.
+
+    Raises
+    ------
+    ModelError
+        If the checkpoint cannot be loaded.
+    InputError
+        If it is of another system, or no kernel of it fits.
+    """
+    card = read_card(initial)
+    if card.spec.system != system:
+        raise InputError(
+            f"the training of a {system} cannot begin with {initial}, which is a {card.spec.system}: name a "
+            f"checkpoint of a {system}, or leave out `initial`"
+        )
+    own = module.state_dict()
+    there = load_model(initial).module.state_dict()
+    fitting = {name: there[name] for name, value in own.items() if same_shape(there.get(name), value)}
+    if not any(value.ndim > 1 for value in fitting.values()):
+        raise InputError(
+            f"nothing of {initial} fits this {system}: give `model` the configuration {card.config}, or leave out "
+            "`initial`"
+        )
+    module.load_state_dict({**own, **fitting})
+
+
+def same_shape(found: Tensor | None, wanted: Tensor) -> bool:
+    """Whether there is a tensor, of this shape."""
+    return found is not None and found.shape == wanted.shape
 
 
 def _known_of_data(system: str, splits: Splits) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """Run the benchmarks and print one table of ratios; pictures go to a folder.
 
-python -m tests.benchmarks [--only bc] [--size 4096] [--workers 4] [--pairs 3] [--plots bench-output]
+python -m tests.benchmarks [--only bc] [--size 4096] [--workers 4] [--pairs 3] [--blocks 160] [--plots bench-output]
 """
 
 import argparse
@@ -29,7 +29,8 @@ PARTS = {
     "i": "scheduler",
     "j": "flow",
     "k": "training",
-    "l": "start",
+    "l": "fidelity",
+    "s": "start",
 }
 """Modules of this folder by letter; each has `rows(options)`."""
 
@@ -43,9 +44,10 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=4096, help="edge of the scene in pixels")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--pairs", type=int, default=3, help="times each comparison is repeated")
+    parser.add_argument("--blocks", type=int, default=160, help="of the fidelity, for each scene")
     parser.add_argument("--plots", type=Path, default=Path("bench-output"), help="folder for the pictures")
     asked = parser.parse_args()
-    options = Options(Path(), asked.plots, asked.size, asked.workers, asked.pairs)
+    options = Options(Path(), asked.plots, asked.size, asked.workers, asked.pairs, asked.blocks)
     found = measured(asked.only, options)
     Console().print(table(found, f"{asked.workers} workers, {asked.pairs} pairs"))
 

@@ -21,7 +21,7 @@ from rsmtl.training import read_config
 from rsmtl.training.card import scores_table
 from rsmtl.training.folder import MODEL_NAME
 
-PRESETS = ("urec-dubai", "unet-dubai")
+PRESETS = ("urec-dubai-begin", "unet-dubai")
 SEEDS = (0, 1, 2)
 
 

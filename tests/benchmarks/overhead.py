@@ -20,7 +20,7 @@ import torch
 from rsmtl.config import RunSettings, Settings
 from rsmtl.dispatch import ClusterExecutor, gpu_cluster, gpus_for, local_cluster
 from rsmtl.engine.drain import drain
-from rsmtl.engine.network import ready
+from rsmtl.engine.network import left_out, ready
 from rsmtl.engine.plan import Plan, plan
 from rsmtl.models.checkpoint import Card, load_model, save_checkpoint
 from rsmtl.models.model import Model
@@ -181,7 +181,7 @@ def _forward_passes(model: Model, settings: RunSettings, n_windows: int) -> None
         edge = int(settings.window * needed.scale)
         values = torch.rand(settings.batch, needed.channels, edge, edge, device=settings.device)
         windows.append(values.contiguous(memory_format=torch.channels_last))
-    module = ready(model, settings.device)
+    module = ready(model, settings.device, left_out(model.spec, settings))
     with torch.autocast(settings.device, torch.bfloat16, enabled=settings.precision == "bf16"):
         for _ in range(-(-n_windows // settings.batch)):
             module(*windows)

@@ -23,6 +23,7 @@ from typing import Any, Literal
 import numpy as np
 import zarr
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from rsmtl.engine.plan import plan
 from rsmtl.models.checkpoint import load_model
@@ -52,16 +53,14 @@ Round = Mapping[str, Took | str]
 def rows(options: Options) -> Iterator[Row]:
     """Let all sides take turns, with equal work and with their defaults."""
     scene = landscape(options.folder, options.size_px)
-    sides = [OURS, *_installed()]
+    sides = [OURS, *installed()]
     rounds: dict[bool, list[Round]] = {True: [], False: []}
     for number in range(options.n_pairs):
         for is_equal, done in rounds.items():
             folder = options.folder / f"{number}-{is_equal}"
             done.append(
                 {
-                    side: _run(
-                        side, job_of(scene, folder / side, options.n_workers, is_equal, options.device)
-                    )
+                    side: run(side, job_of(scene, folder / side, options.n_workers, is_equal, options.device))
                     for side in sides
                 }
             )
@@ -121,13 +120,17 @@ def memory_rows(rounds: list[Round], size_px: int) -> Iterator[Row]:
 def equal_classes(folder: Path, peer: str) -> float:
     """Return the share of pixels to which a peer gives the class that we do."""
     (ours,) = (folder / OURS).glob("*/segmentation*.tif")
-    theirs = folder / peer / "segmentation"
-    tiff = theirs.with_suffix(".tif")
-    classes = read(tiff)[0] if tiff.exists() else np.asarray(zarr.open_array(theirs.with_suffix(".zarr")))
-    return float((classes == read(ours)[0]).mean())
+    return float((map_of(folder / peer, "segmentation") == read(ours)).mean())
 
 
-def _installed() -> Iterator[str]:
+def map_of(folder: Path, name: str) -> NDArray[Any]:
+    """Return a map that a peer has left, `(bands, H, W)`."""
+    tiff = folder / f"{name}.tif"
+    found = read(tiff) if tiff.exists() else np.asarray(zarr.open_array(folder / f"{name}.zarr"))
+    return found if found.ndim == 3 else found[None]
+
+
+def installed() -> Iterator[str]:
     for side, (name, package) in PEERS.items():
         if not package or find_spec(package):
             yield side
@@ -136,7 +139,8 @@ def _installed() -> Iterator[str]:
             print(f"{name} is not installed, and its rows are left out: `{how}` adds it", flush=True)
 
 
-def _run(side: str, job: Job) -> Took | str:
+def run(side: str, job: Job) -> Took | str:
+    """Let a side do a job in a process of its own; return what it took, or why it failed."""
     command = [sys.executable, "-m", "tests.benchmarks.peer_runs", side, job.to_json()]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode == 0:

@@ -20,6 +20,8 @@ class Options:
     n_workers: int
     n_pairs: int
     """Times that each comparison is repeated."""
+    n_blocks: int = 160
+    """Of the fidelity: blocks of each scene that are held against a window of their own."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where models run; on CUDA each worker has a GPU of its own, and several threads."""
 

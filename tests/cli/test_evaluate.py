@@ -13,13 +13,15 @@ from tests import fakes
 from tests.cli.conftest import SMALL, Call
 from tests.scene.rasters import image, write_raster
 
+BOTH = ("--heads", ",".join(fakes.UREC_HEADS))
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Path:
     """Two products, of scenes `one` and `two`."""
     folder = tmp_path_factory.mktemp("products")
     scenes = [str(write_raster(folder / f"{name}.tif", image(3, 150, 170))) for name in ("one", "two")]
-    assert main(["predict", *scenes, "--model", str(model), "--out", str(folder / "out"), *SMALL]) == 0
+    assert main(["predict", *scenes, "--model", str(model), "--out", str(folder / "out"), *SMALL, *BOTH]) == 0
     return folder / "out"
 
 

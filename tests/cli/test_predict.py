@@ -1,5 +1,6 @@
 """`rsmtl predict`: products, one line for each scene that fails, and a status that says which way it went."""
 
+import json
 import os
 import pty
 import re
@@ -7,12 +8,16 @@ import resource
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 import rasterio
+import xarray as xr
+from rasterio.errors import NotGeoreferencedWarning
 
 from tests.cli.conftest import SMALL, Call, assert_refused
 from tests.scene.rasters import asset, image, write_catalog, write_item, write_raster
@@ -193,6 +198,39 @@ def test_not_a_raster(call: Call, model: Path, tmp_path: Path) -> None:
     assert_refused(ended, tmp_path / "out", "cannot be opened as a raster")
 
 
+def test_an_image_without_a_place_gets_a_product_without_one(call: Call, model: Path, tmp_path: Path) -> None:
+    """On the grid of its pixels, rows downwards from 0; everything that is made of a product can be made of it."""
+    path = tmp_path / "scene.png"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(path, "w", "PNG", 70, 100, 3, dtype="uint8") as file:
+            file.write(image(3, 100, 70).astype(np.uint8))
+    words = ("predict", path, "--model", model, "--out", tmp_path / "out", *SMALL, "--allow-no-crs", "--json")
+    ended = call(*words)
+    assert ended.status == 0
+    assert (
+        ended.err.count("scene: has no coordinate reference system, and what is made of it has none either")
+        == 1
+    )
+    folder = tmp_path / "out" / "scene"
+    item = json.loads((folder / "item.json").read_text())
+    assert (item["geometry"], "bbox" in item) == (None, False)
+    assert (item["properties"]["proj:code"], item["properties"]["proj:shape"]) == (None, [100, 70])
+    with rasterio.open(folder / "segmentation.tif") as file:
+        assert (file.crs, file.shape, file.transform) == (None, (100, 70), rasterio.Affine(1, 0, 0, 0, -1, 0))
+    with xr.open_zarr(
+        folder / "product.zarr", group="1units", consolidated=False, decode_coords="all"
+    ) as store:
+        assert store.segmentation.rio.crs is None
+        assert store.segmentation.rio.transform() == rasterio.Affine(1, 0, 0, 0, -1, 0)
+    assert (folder / "quicklook.png").exists()
+    assert call(*words).json["scenes"][0]["result"] == "stood already"
+    assert call("verify", folder).status == 0
+    assert call("report", tmp_path / "out").status == 0
+    assert call("plan", path, "--model", model, "--allow-no-crs").status == 0
+    assert call("plan", path, "--model", model).status == 2
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -305,7 +343,7 @@ def terminal(*words: object) -> Iterator[Terminal]:
 def test_ctrl_c_says_what_stands_and_resume_goes_on(
     call: Call, model: Path, tmp_path: Path, workers: tuple[object, ...]
 ) -> None:
-    large = write_raster(tmp_path / "large.tif", image(3, 784, 784))
+    large = write_raster(tmp_path / "large.tif", image(3, 768, 768))
     words = ("predict", large, "--model", model, "--out", tmp_path / "out", "--chunk", 4, *SMALL)
     with terminal(*words, *workers) as shown:
         shown.read_until(r"[1-9]\d*/16 chunks")
@@ -321,4 +359,4 @@ def test_ctrl_c_says_what_stands_and_resume_goes_on(
     found = call(*words, "--resume", "--json").json["scenes"][0]
     assert found["n_windows"] == 16 * 16
     assert found["windows_run"] <= 16 * (16 - int(standing[1]))  # each chunk owns 4 × 4
-    assert found["px"] < 784 * 784
+    assert found["px"] < 768 * 768

@@ -14,7 +14,16 @@ pytestmark = pytest.mark.real
 @pytest.mark.slow
 def test_sentinel_2(call: Call, tmp_path: Path, real_data: Path) -> None:
     item = real_data / "stac/s2_29RKH/item.json"
-    words = ("--assets", "red,green,blue", "--model", "urec-landscape", "--out", tmp_path, "--json")
+    words = (
+        "--assets",
+        "red,green,blue",
+        "--model",
+        "urec-landscape",
+        "--any-gsd",
+        "--out",
+        tmp_path,
+        "--json",
+    )
     ended = call("predict", item, *words)
     assert ended.status == 0
     folder = Path(ended.json["scenes"][0]["folder"])

@@ -22,6 +22,10 @@ def test_a_product_and_a_folder_of_products(call: Call, product: Path) -> None:
         found = ended.json["products"][0]
         assert (found["n_chunks"], len(found["checked"]), found["differing"]) == (4, 3, [])
         assert "equal bit by bit" in ended.err
+        told = {seam["output"]: seam["words"] for seam in found["seams"]}
+        assert set(told) == {"segmentation", "reconstruction"}
+        for output, words in told.items():
+            assert f"scene, {output}: {words}" in ended.err
 
 
 def test_a_chunk_that_differs(call: Call, product: Path, scene: Path, model: Path) -> None:

@@ -11,6 +11,8 @@ from rasterio.errors import NotGeoreferencedWarning
 from rsmtl.datasets.dubai import CLASSES
 
 PALETTE_TILES = (2, 4)
+UNLABELED = (0x9B, 0x9B, 0x9B)
+COLORS = np.array([*(c.color for c in CLASSES), UNLABELED], dtype=np.uint8)
 
 
 def write_fake_dubai(folder: Path, images_per_tile: int = 1, shape: tuple[int, int] = (96, 80)) -> None:
@@ -21,7 +23,7 @@ def write_fake_dubai(folder: Path, images_per_tile: int = 1, shape: tuple[int, i
             stem = folder / f"tile{tile}" / f"image_part_{part:03d}"
             stem.parent.mkdir(parents=True, exist_ok=True)
             labels = rng.integers(0, 6, (shape[0] // 16, shape[1] // 16)).repeat(16, 0).repeat(16, 1)
-            colors = np.array([c.color for c in CLASSES], dtype=np.uint8)[labels].transpose(2, 0, 1)
+            colors = COLORS[labels].transpose(2, 0, 1)
             write_image(stem.with_suffix(".jpg"), colors, driver="JPEG")
             if tile in PALETTE_TILES:
                 write_palette(stem.with_suffix(".png"), labels)
@@ -45,4 +47,4 @@ def write_palette(path: Path, labels: NDArray[np.integer]) -> None:
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with rasterio.open(path, "w", "PNG", labels.shape[1], labels.shape[0], 1, dtype="uint8") as file:
             file.write(numbers, 1)
-            file.write_colormap(1, {5 - i: (*c.color, 255) for i, c in enumerate(CLASSES)})
+            file.write_colormap(1, {5 - i: (*map(int, color), 255) for i, color in enumerate(COLORS)})

@@ -100,6 +100,37 @@ def test_jitter_changes_values_within_its_bounds():
     assert values.max() <= 128 / 255 * (1 + amount) + amount / 2
 
 
+def test_a_pair_becomes_brighter_or_darker_as_a_whole():
+    """PAN, MS and HRMS by one factor, so that what is to be made of the two stays what it is."""
+    layers = {
+        "pan": Layer(np.full((1, 64, 64), 100, np.uint8), BYTE),
+        "ms": Layer(np.full((3, 16, 16), 50, np.uint8), BYTE, Fraction(1, 4)),
+        LABELS: labels_layer(np.ones((64, 64), np.uint8)),
+    }
+    found = drawn(patches((LabelledScene("pair", layers),), jitter=0.5))
+    light = torch.stack([patch["pan"].mean() for patch in found]) / (100 / 255)
+    assert 0.5 <= light.min() < 0.7
+    assert 1.3 < light.max() <= 1.5
+    for patch, factor in zip(found, light, strict=True):
+        assert torch.allclose(patch["ms"], factor * 50 / 255)
+        assert (patch[LABELS] == 1).all()
+
+
+def test_gamma_bends_the_curve_between_its_ends():
+    """Black and white stay, grey moves within the bounds, negative values are left alone."""
+    tones = np.repeat(np.array([0, 51, 255], np.uint8), 64)[None, None].repeat(64, 1).repeat(3, 0)
+    striped = labelled("striped", tones[..., :192], np.zeros((64, 192), np.uint8))
+    values = torch.cat([patch["image"].ravel() for patch in drawn(patches((striped,), gamma=2.0))])
+    black, white = (values < 1e-6), (values > 1 - 1e-6)
+    grey = values[~black & ~white]
+    assert black.any()
+    assert white.any()
+    assert 0.2**2 - 1e-6 <= grey.min() < 0.1
+    assert 0.3 < grey.max() <= 0.2**0.5 + 1e-6
+    veiled = LabelledScene("veiled", {"image": Layer(tones, Radiometry(low=(100.0,), high=(200.0,)))})
+    assert min(patch["image"].min() for patch in drawn(patches((veiled,), gamma=2.0))) == -1.0
+
+
 def test_end_of_the_epoch():
     with pytest.raises(IndexError):
         patches((scene(),))[64]

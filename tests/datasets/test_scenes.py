@@ -49,6 +49,12 @@ def test_windows_of_geotiffs(folder: Path) -> None:
     assert torch.equal(window["segmentation"], torch.from_numpy(labels))
 
 
+def test_the_gsd_is_that_of_the_files_also_once_they_are_prepared(folder: Path, tmp_path: Path) -> None:
+    assert load_splits(data(), folder).gsd_m == pytest.approx(10, rel=1e-3)
+    prepare(data(), folder, tmp_path / "prepared" / "scenes.zarr")
+    assert load_splits(data(), tmp_path / "prepared").gsd_m == pytest.approx(10, rel=1e-3)
+
+
 def test_percentiles_of_each_scene_unless_said(folder: Path) -> None:
     (scene,) = load_splits(data(radiometry={}), folder).train
     whole = scene.read(slice(0, 96), slice(0, 128))["image"].numpy()

@@ -143,7 +143,7 @@ def test_the_chunk_depends_on_scene_and_model_alone() -> None:
     small = plan(fakes.make_scene(fakes.textured((3, 200, 200))), model, settings)
     assert small.settings.chunk == 1
     vast = Lattice(200_000, 200_000, 128, 32)
-    edge_px = choose_chunk(vast, model.spec, made.outputs).value * vast.y.stride
+    edge_px = choose_chunk(vast, model.spec, made.heads, made.outputs).value * vast.y.stride
     assert 500 < edge_px < 4000
 
 

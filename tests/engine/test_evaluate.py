@@ -52,7 +52,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = load_model(fakes.random_checkpoint(path / "random.safetensors"))
     head = model.spec.head("segmentation").model_copy(update={"classes": CLASSES})
     spec = model.spec.model_copy(update={"heads": (head, model.spec.head("reconstruction"))})
-    return write(scene, Model.from_module(model.module, spec), path / "out", SETTINGS).folder
+    settings = SETTINGS.model_copy(update={"heads": fakes.UREC_HEADS})
+    return write(scene, Model.from_module(model.module, spec), path / "out", settings).folder
 
 
 def labels(folder: Path) -> NDArray[np.uint8]:

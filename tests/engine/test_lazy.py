@@ -23,6 +23,7 @@ from tests.marks import SHARED
 
 SIZES = [(1, 1), (31, 97), (96, 96), (97, 96), (611, 733), (200, 733), (600, 700)]
 SMALL = Settings(window=96, overlap=32)
+BOTH = Settings(window=128, overlap=32, heads=fakes.UREC_HEADS)
 
 
 @pytest.fixture(params=["synchronous", "threads", pytest.param("distributed", marks=SHARED)])
@@ -207,7 +208,7 @@ def test_one_nan_costs_one_pixel_of_each_head() -> None:
 def test_one_nan_costs_one_pixel_of_a_class_map() -> None:
     values = fakes.textured((3, 300, 200))
     values[1, 80, 90] = np.nan
-    lazy = predict(fakes.make_scene(values), fakes.random_urec(), Settings(window=128, overlap=32))
+    lazy = predict(fakes.make_scene(values), fakes.random_urec(), BOTH)
     assert np.argwhere(lazy.segmentation.values == 255).tolist() == [[80, 90]]
     assert np.argwhere(np.isnan(lazy.reconstruction.values)).tolist() == [[band, 80, 90] for band in range(3)]
 

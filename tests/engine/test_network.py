@@ -61,7 +61,7 @@ def test_probabilities_are_averaged_not_votes() -> None:
 @pytest.mark.parametrize("batch", [1, 3])
 def test_augmented_bits_do_not_depend_on_the_chunk(batch: int) -> None:
     scene, model = fakes.make_scene(fakes.textured((3, 200, 170))), fakes.random_urec()
-    settings = Settings(window=64, overlap=16, tta="dihedral", batch=batch)
+    settings = Settings(window=64, overlap=16, tta="dihedral", batch=batch, heads=fakes.UREC_HEADS)
     found = [
         predict(scene, model, settings.model_copy(update={"chunk": chunk})).compute() for chunk in (1, 2, 5)
     ]
@@ -242,7 +242,9 @@ class TestCuda:
     @pytest.mark.parametrize("precision", ["fp32", "bf16"])
     def test_bits_depend_on_no_thread_and_no_chunk(self, precision: str) -> None:
         scene, model = fakes.make_scene(fakes.textured((3, 700, 900))), fakes.random_urec()
-        settings = Settings(window=128, overlap=32, batch=4, device="cuda", precision=precision)
+        settings = Settings(
+            window=128, overlap=32, batch=4, device="cuda", precision=precision, heads=fakes.UREC_HEADS
+        )
         first, *others = (
             predict(scene, model, settings.model_copy(update={"chunk": chunk})).compute(
                 scheduler="threads", num_workers=n_threads
@@ -255,8 +257,9 @@ class TestCuda:
 
     def test_a_gpu_finds_the_classes_that_a_cpu_finds(self) -> None:
         scene, model = fakes.make_scene(fakes.textured((3, 300, 400))), fakes.random_urec()
+        settings = Settings(window=128, overlap=32, batch=2, heads=fakes.UREC_HEADS)
         on_cpu, on_cuda = (
-            predict(scene, model, Settings(window=128, overlap=32, batch=2, device=device)).compute()
+            predict(scene, model, settings.model_copy(update={"device": device})).compute()
             for device in ("cpu", "cuda")
         )
         assert (on_cpu.segmentation == on_cuda.segmentation).mean() > 0.999

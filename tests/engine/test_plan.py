@@ -29,14 +29,14 @@ def test_costs_are_counted() -> None:
     found = cost(plan(scene, model, Settings(window=128, overlap=32, chunk=2)))
     assert (found.n_windows, found.n_chunks, found.chunk_px) == (6 * 7, 4 * 4, 192)
     assert found.windows_per_px == pytest.approx(42 * 128 * 128 / (600 * 700))
-    assert found.written_bytes == 600 * 700 * (1 + 3 * 2)
+    assert found.written_bytes == 600 * 700
     rows, cols = 600 + 32 + 32 + 24, 700 + 3 * 32  # each chunk reads a border past its end, if there is one
     assert found.read_bytes == rows * cols * 3 * 2
 
 
 def test_a_plan_needs_more_memory_with_larger_chunks_and_batches() -> None:
     scene, model = fakes.make_scene(fakes.textured((3, 1600, 1600))), fakes.random_urec()
-    base = Settings(window=128, overlap=32, chunk=2)
+    base = Settings(window=128, overlap=32, chunk=2, heads=fakes.UREC_HEADS)
     smallest = cost(plan(scene, model, base)).worker_bytes
     assert cost(plan(scene, model, base.model_copy(update={"chunk": 8}))).worker_bytes > smallest + 50 * 2**20
     assert (
@@ -100,6 +100,7 @@ def test_what_is_left_open_is_as_it_has_always_been() -> None:
         "device": "cpu",
         "torch_threads": 1,
         "extras": [],
+        "heads": [],
         "radiometry": "model",
         "resampling": "bilinear",
     }
@@ -112,7 +113,9 @@ def test_outputs_say_how_their_numbers_are_stored() -> None:
     storage = Storage("int16", nodata=-9999, scale=(0.0001,), offset=(-0.1,))
     scene = fakes.make_scene(fakes.textured((3, 50, 50)), storage)
     made = plan(
-        scene, fakes.random_urec(), Settings(window=64, overlap=16, extras=("confidence", "probabilities"))
+        scene,
+        fakes.random_urec(),
+        Settings(window=64, overlap=16, extras=("confidence", "probabilities"), heads=fakes.UREC_HEADS),
     )
     by_name = {output.name: output for output in made.outputs}
     assert list(by_name) == [

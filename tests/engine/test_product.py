@@ -35,7 +35,7 @@ from rsmtl.store.provenance import read_run
 from rsmtl.store.zarr import create_store, open_product
 from tests import fakes
 
-SETTINGS = Settings(window=128, overlap=32, chunk=2)
+SETTINGS = Settings(window=128, overlap=32, chunk=2, heads=fakes.UREC_HEADS)
 SIZE = 620, 860
 
 

@@ -101,7 +101,7 @@ def test_the_bits_depend_neither_on_the_layout_nor_on_who_runs_the_jobs(
     name: str, executors: dict[str, Executor], tmp_path: Path
 ) -> None:
     model, settings = random_model(name), Settings(window=64, overlap=16, extras=("probabilities",))
-    scene = scene_for(model)
+    scene = scene_for(model, 148, 180)  # 3 × 4 windows
     found = {}
     for who, executor in executors.items():
         for chunk in (1, 2, 3) if who != "spawned process" else (2,):

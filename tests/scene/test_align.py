@@ -8,7 +8,7 @@ from odc.geo.geobox import GeoBox
 
 from rsmtl.errors import SceneError
 from rsmtl.models.spec import HeadSpec, InputSpec, ModelSpec
-from rsmtl.scene.align import align, scaled_grid
+from rsmtl.scene.align import align, choice_note, scaled_grid
 from rsmtl.scene.open import open_scene
 from rsmtl.scene.read import read_window
 from tests.scene.rasters import CRS, asset, grid, image, write_item, write_raster
@@ -139,23 +139,42 @@ def test_the_right_bands_in_another_order_are_refused_with_the_remedy(tmp_path):
     )  # other names: nothing can be told from them
 
 
-def test_of_several_assets_the_only_one_that_fits_is_taken(tmp_path):
-    for name, n in (("analytic", 4), ("visual", 3)):
-        write_raster(tmp_path / f"{name}.tif", image(n, 8, 8), photometric="minisblack")
-    item = write_item(
-        tmp_path, {"analytic": asset("analytic.tif"), "visual": asset("visual.tif", ("visual",))}
-    )
+def item_with_a_preview(folder):
+    """Four bands of data, and an 8-bit picture made of three of them."""
+    bands = ("blue", "green", "red", "nir")
+    write_raster(folder / "analytic.tif", image(4, 8, 8), photometric="minisblack", names=bands)
+    picture = image(3, 8, 8).astype("uint8")
+    write_raster(folder / "visual.tif", picture, photometric="minisblack", names=("red", "green", "blue"))
+    return write_item(folder, {"analytic": asset("analytic.tif"), "visual": asset("visual.tif", ("visual",))})
+
+
+def test_of_several_assets_the_one_that_has_the_bands_is_taken_and_said(tmp_path):
+    item = item_with_a_preview(tmp_path)
     scene = open_scene(item)
-    for n, name in ((3, "visual"), (4, "analytic")):
-        aligned = align(scene, image_model(n))
+    for bands, name in ((("red", "green", "blue"), "visual"), (("Blue", "green", "red", "NIR"), "analytic")):
+        spec = image_model(len(bands), bands)
+        aligned = align(scene, spec)
         assert aligned.inputs["image"].data is scene.inputs[name].data
         assert [source.href for source in aligned.sources] == [str(item), str(tmp_path / f"{name}.tif")]
+        assert choice_note(scene, spec) == (
+            "of 'analytic' (4 bands: blue, green, red, nir), 'visual' (3 bands: red, green, blue) in scene 'scene-1', "
+            f"{name!r} is taken, as its bands are {', '.join(bands)}: take another one with `--assets`"
+        )
+    named = open_scene(item, ["visual"])
+    assert choice_note(named, image_model(3, ("red", "green", "blue"))) == ""
+
+
+@pytest.mark.parametrize(
+    ("n", "bands"), [(3, ()), (4, ()), (3, ("nir", "red", "green")), (2, ("red", "nir")), (2, ())]
+)
+def test_of_several_assets_none_is_guessed_by_how_many_bands_it_has(tmp_path, n, bands):
+    scene = open_scene(item_with_a_preview(tmp_path))
     with pytest.raises(
         SceneError,
-        match=r"the model takes 'image' \(2 bands\), scene 'scene-1' gives 'analytic' \(4 bands\), "
-        r"'visual' \(3 bands\): say which to take with `--assets`",
+        match=r"scene 'scene-1' gives 'analytic' \(4 bands: blue, green, red, nir\), "
+        r"'visual' \(3 bands: red, green, blue\): say which to take with `--assets`, by name",
     ):
-        align(scene, image_model(2))
+        align(scene, image_model(n, bands))
 
 
 def test_an_asset_called_like_the_model_s_input_is_taken(tmp_path):
@@ -220,3 +239,17 @@ def test_real_pairs(real_data, pan, ms, n, scale):
     both = np.isfinite(coarse) & np.isfinite(values["ms"][:, :rows, :cols]).all(axis=0)
     assert np.corrcoef(coarse[both], values["ms"][:3, :rows, :cols].mean(axis=0)[both])[0, 1] > 0.8
     assert valid.any()
+
+
+def test_inputs_without_a_crs_go_together_on_one_grid_only(tmp_path):
+    """Where a coarser one lies is not known: put by its pixel coordinates it would cover a corner of the other."""
+    pan = write_raster(tmp_path / "pan.tif", image(1, 80, 60), grid(2.5), crs=None)
+    fitting = write_raster(tmp_path / "fitting.tif", image(4, 20, 15), grid(10), crs=None)
+    aligned = align(open_scene({"pan": pan, "ms": fitting}, allow_no_crs=True), PAN_MS)
+    assert aligned.inputs["ms"].alignment == "native"
+    for crs in (None, CRS):
+        other = write_raster(tmp_path / "other.tif", image(4, 20, 15), grid(10, dx=5), crs=crs)
+        with pytest.raises(
+            SceneError, match="input 'ms' of scene 'pan' lies on another grid than its fellows, and"
+        ):
+            align(open_scene({"pan": pan, "ms": other}, allow_no_crs=True), PAN_MS)

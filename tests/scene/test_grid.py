@@ -6,7 +6,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from rsmtl.errors import SceneError
-from rsmtl.scene.grid import checked_grid, crs_name, epsg_of, north_up, same_grid
+from rsmtl.scene.grid import PIXEL_GRID, checked_grid, crs_name, epsg_of, north_up, same_grid
 from tests.scene.rasters import CRS, grid
 
 
@@ -61,3 +61,14 @@ def test_well_known_text_becomes_its_code_and_other_systems_keep_their_name():
     named = checked_grid("'x'", "+proj=laea +lat_0=12 +lon_0=34", grid(), (5, 5))
     assert epsg_of(named) is None
     assert crs_name(named) == "unknown"
+
+
+def test_what_lies_nowhere_has_the_grid_of_its_pixels_or_of_its_transform():
+    nowhere = checked_grid("'x'", None, Affine.identity(), (3, 4), allow_no_crs=True)
+    assert (nowhere.crs, nowhere.shape, nowhere.affine) == (None, (3, 4), PIXEL_GRID)
+    local = Affine(0.5, 0, 100, 0, -0.5, 200)
+    assert checked_grid("'x'", None, local, (3, 4), allow_no_crs=True) == GeoBox((3, 4), local, None)
+    with pytest.raises(SceneError, match="rotated or sheared"):
+        checked_grid("'x'", None, Affine(10, 3, 0, 3, -10, 0), (300, 400), allow_no_crs=True)
+    with pytest.raises(SceneError, match="no affine transform"):
+        checked_grid("'x'", CRS, Affine.identity(), (3, 4), allow_no_crs=True)

@@ -101,3 +101,13 @@ def test_an_input_of_one_file_per_band(tmp_path):
         open_scene({"image": [paths[0], tmp_path / "rgb.tif"]})
     with pytest.raises(SceneError, match="at least one"):
         open_scene({"image": []})
+
+
+def test_a_scene_without_a_crs_is_opened_again_as_it_was(tmp_path):
+    path = write_raster(tmp_path / "a.tif", image(2, 6, 6), crs=None)
+    scene = open_scene(path, allow_no_crs=True)
+    assert scene.inputs["image"].geobox.crs is None
+    assert reopen(scene.opened_with).inputs["image"].geobox == scene.inputs["image"].geobox
+    with pytest.raises(SceneError, match=r"has no coordinate reference system: .* with `--allow-no-crs`"):
+        open_scene(path)
+    assert "allow_no_crs" not in open_scene(write_raster(tmp_path / "b.tif", image(1, 6, 6))).opened_with

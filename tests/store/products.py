@@ -36,6 +36,7 @@ HRMS = Output(
     scale=Fraction(1),
     band_scale=(1e-4,),
     band_offset=(-0.1,),
+    like="ms",
 )
 SUPER = Output(
     name="sr", head="sr", bands=("red", "green", "blue"), dtype="uint8", nodata=0, scale=Fraction(4)

@@ -29,7 +29,7 @@ def test_a_checkpoint_that_does_not_say_how_it_was_trained(tmp_path: Path) -> No
 def test_a_card_for_people(tmp_path: Path) -> None:
     path = train(tiny(epochs=1), tmp_path / "run", tmp_path)
     page = describe(read_card(path), "mine")
-    assert page.startswith("# mine\n\nSystem `urec`; epoch 0 was the best.")
+    assert page.startswith("# mine\n\nSystem `urec`; weights of epoch 0.")
     assert "- input `image`: 3 band(s) (red, green, blue), scale 1" in page
     assert "```yaml\nsystem: urec" in page
     assert "## Scores: test, segmentation" in page

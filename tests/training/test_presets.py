@@ -38,13 +38,20 @@ NARROW: dict[str, dict[str, Any]] = {
 
 
 def small(name: str) -> TrainConfig:
-    """A preset for a machine that has seconds: all but sizes is as it is."""
+    """A preset for a machine that has seconds: all but sizes is as it is, and what has other sizes begins fresh."""
     config = read_config(name)
     sampling = config.sampling.model_copy(update={"patch_px": 64})
     data = config.data
     if data.name == "landscape":
         data = data.model_copy(update={"n_train": 1, "n_validation": 1, "n_test": 1, "size_px": 64})
-    changes = {"sampling": sampling, "batch": 2, "validation_px": 64, "torch_threads": 1, "data": data}
+    changes = {
+        "sampling": sampling,
+        "batch": 2,
+        "validation_px": 64,
+        "torch_threads": 1,
+        "data": data,
+        "initial": None,
+    }
     return config.model_copy(update={**changes, "model": {**config.model, **NARROW[config.system]}})
 
 

@@ -16,6 +16,7 @@ from rsmtl.errors import InputError, ModelError, RunError
 from rsmtl.models import load_model, read_card
 from rsmtl.training import TrainConfig, train
 from rsmtl.training.folder import LOG_NAME, MODEL_NAME, STATE_NAME
+from rsmtl.training.train import build, open_data
 from tests.datasets.dubai_fake import write_fake_dubai
 from tests.training.configs import tiny
 
@@ -78,6 +79,8 @@ def test_what_a_training_leaves(tmp_path: Path) -> None:
     model = load_model(path)
     assert model.spec.head("segmentation").classes[0].name == "building"
     assert model.spec.input("image").radiometry.high == (255.0,)
+    assert model.spec.gsd_m == 0.7
+    assert [head.name for head in model.spec.heads if head.product] == ["segmentation"]
 
 
 def test_same_seed_same_bytes(tmp_path: Path) -> None:
@@ -332,3 +335,41 @@ def test_a_configuration_written_down_is_the_configuration(tmp_path: Path) -> No
     config: TrainConfig = tiny(epochs=1, class_weights={"water": 2.0})
     train(config, tmp_path / "run", tmp_path)
     assert read_config(tmp_path / "run" / "config.yaml") == config
+
+
+def test_a_training_begins_with_what_another_left(tmp_path: Path) -> None:
+    """Layers of the same shape go on; the last one, of other classes, begins fresh."""
+    first = train(tiny(epochs=1), tmp_path / "first", tmp_path)
+    write_fake_dubai(tmp_path / "dubai")
+    config = tiny(data={"name": "dubai"}, initial=str(first), epochs=1)
+    module, task = build(config, open_data(config, tmp_path))
+    begun, before = module.state_dict(), load_model(first).module.state_dict()
+    differing = {name for name, value in begun.items() if not torch.equal(value, before[name])}
+    assert differing == {"segmentation_head.weight", "segmentation_head.bias"}
+    assert begun["segmentation_head.weight"].shape[0] == 5
+    assert task.card.training["config"]["initial"] == str(first)
+
+
+def test_what_a_training_cannot_begin_with(tmp_path: Path) -> None:
+    left = train(tiny(epochs=1), tmp_path / "first", tmp_path)
+    for changed, sentence in (
+        ({"system": "unet"}, "the training of a unet cannot begin with .*, which is a urec: name"),
+        (
+            {"model": {"width": 3}},
+            "nothing of .* fits this urec: give `model` the configuration .*'width': 2",
+        ),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            train(tiny(initial=str(left), **changed), tmp_path / "second", tmp_path)
+    with pytest.raises(ModelError, match="nowhere"):
+        train(tiny(initial="nowhere.safetensors"), tmp_path / "second", tmp_path)
+    assert not (tmp_path / "second").exists()
+
+
+def test_the_last_epoch_is_kept_where_the_configuration_says_so(tmp_path: Path) -> None:
+    """Whatever its score."""
+    config = tiny(optimizer={"lr": 1e-3}, epochs=3, keep="last")
+    path = train(config, tmp_path / "run", tmp_path)
+    assert read_card(path).training["epoch"] == 2
+    last = lines(path.parent, "epoch")[-1]["validation"]["segmentation"]
+    assert read_card(path.parent / "best.safetensors").training["validation"]["segmentation"] == last

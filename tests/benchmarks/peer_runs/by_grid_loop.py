@@ -18,8 +18,6 @@ from torch.utils.data import DataLoader, Dataset
 
 from tests.benchmarks.peer_runs.job import (
     BATCH,
-    OVERLAP,
-    WINDOW,
     Job,
     Network,
     to_classes,
@@ -34,7 +32,7 @@ class Grid(Dataset[Any]):
 
     def __init__(self, job: Job) -> None:
         self.job, self.file = job, rasterio.open(job.scene)
-        rows, cols = (_origins(size) for size in self.file.shape)
+        rows, cols = (_origins(size, job) for size in self.file.shape)
         self.origins = list(product(rows, cols))
 
     def __len__(self) -> int:
@@ -43,7 +41,10 @@ class Grid(Dataset[Any]):
     def __getitem__(self, index: int) -> tuple[Tensor, tuple[int, int]]:
         """Read a window."""
         y, x = self.origins[index]
-        return to_network(self.job, self.file.read(window=Window(x, y, WINDOW, WINDOW))), (y, x)
+        return to_network(self.job, self.file.read(window=Window(x, y, self.job.window, self.job.window))), (
+            y,
+            x,
+        )
 
 
 @contextmanager
@@ -63,12 +64,14 @@ def _run(job: Job, network: Network) -> None:
         for y, x, logits, values in zip(
             *origins, heads["segmentation"], heads["reconstruction"], strict=True
         ):
-            top, left = (OVERLAP // 2 if start else 0 for start in (y, x))  # what lies below is written later
-            inside = slice(y + top, y + WINDOW), slice(x + left, x + WINDOW)
+            top, left = (
+                job.overlap // 2 if start else 0 for start in (y, x)
+            )  # what lies below is written later
+            inside = slice(y + top, y + job.window), slice(x + left, x + job.window)
             classes[inside] = to_classes(logits[:, top:, left:])
             reconstruction[:, *inside] = to_stored(job, values[:, top:, left:])
     write(job, classes, reconstruction)
 
 
-def _origins(size: int) -> list[int]:
-    return [*range(0, size - WINDOW, WINDOW - OVERLAP), size - WINDOW]
+def _origins(size: int, job: Job) -> list[int]:
+    return [*range(0, size - job.window, job.window - job.overlap), size - job.window]

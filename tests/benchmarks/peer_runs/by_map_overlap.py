@@ -15,8 +15,6 @@ import zarr
 from numpy.typing import NDArray
 
 from tests.benchmarks.peer_runs.job import (
-    OVERLAP,
-    WINDOW,
     Job,
     Network,
     to_classes,
@@ -37,16 +35,16 @@ def prepared(job: Job) -> Iterator[Callable[[], None]]:
 
 
 def _run(job: Job, network: Network) -> None:
-    block = WINDOW - OVERLAP
+    block = job.window - job.overlap
     opened = rioxarray.open_rasterio(job.scene, chunks={"y": block, "x": block})
     assert isinstance(opened, xr.DataArray)
-    scene = opened.data.rechunk({axis: _sizes(opened.data.chunks[axis]) for axis in (1, 2)})
+    scene = opened.data.rechunk({axis: _sizes(opened.data.chunks[axis], job.overlap) for axis in (1, 2)})
     answers = scene.map_overlap(
         lambda pixels: _heads(job, network, pixels),
-        depth=(0, OVERLAP // 2, OVERLAP // 2),
+        depth=(0, job.overlap // 2, job.overlap // 2),
         boundary="reflect",
         dtype=np.float32,
-        chunks=((9,), *(tuple(size + OVERLAP for size in sizes) for sizes in scene.chunks[1:])),
+        chunks=((9,), *(tuple(size + job.overlap for size in sizes) for sizes in scene.chunks[1:])),
         meta=np.empty((0, 0, 0), np.float32),
     )
     classes = answers[:6].map_blocks(
@@ -75,7 +73,7 @@ def _heads(job: Job, network: Network, pixels: NDArray[Any]) -> NDArray[np.float
     return torch.cat([heads["segmentation"][0], heads["reconstruction"][0]])[:, :height, :width].cpu().numpy()
 
 
-def _sizes(blocks: tuple[int, ...]) -> tuple[int, ...]:
+def _sizes(blocks: tuple[int, ...], overlap: int) -> tuple[int, ...]:
     """Let the last block join its neighbour where it is smaller than what that wants of it."""
     *rest, last = blocks
-    return blocks if not rest or last >= OVERLAP // 2 else (*rest[:-1], rest[-1] + last)
+    return blocks if not rest or last >= overlap // 2 else (*rest[:-1], rest[-1] + last)

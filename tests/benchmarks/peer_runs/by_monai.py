@@ -9,8 +9,6 @@ from monai.inferers.utils import sliding_window_inference
 
 from tests.benchmarks.peer_runs.job import (
     BATCH,
-    OVERLAP,
-    WINDOW,
     Job,
     Network,
     read,
@@ -34,8 +32,8 @@ def _run(job: Job, network: Network) -> None:
     heads: Any
     if job.is_equal:
         heads = sliding_window_inference(
-            scene, (WINDOW, WINDOW), BATCH, network, overlap=OVERLAP / WINDOW, mode="gaussian"
+            scene, (job.window, job.window), BATCH, network, overlap=job.overlap / job.window, mode="gaussian"
         )
     else:  # a batch of 4, as in nearly all of its tutorials; overlap and mode are the function's own
-        heads = sliding_window_inference(scene, (WINDOW, WINDOW), 4, network)
+        heads = sliding_window_inference(scene, (job.window, job.window), 4, network)
     write(job, to_classes(heads["segmentation"][0]), to_stored(job, heads["reconstruction"][0]))

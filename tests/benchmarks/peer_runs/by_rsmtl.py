@@ -14,19 +14,20 @@ from rsmtl.engine.product import write
 from rsmtl.models.checkpoint import load_model
 from rsmtl.models.model import Model
 from rsmtl.scene.open import open_scene
-from tests.benchmarks.peer_runs.job import BATCH, MODEL, OVERLAP, WINDOW, Job
+from tests.benchmarks.peer_runs.job import BATCH, Job
 
 
 @contextmanager
 def prepared(job: Job) -> Iterator[Callable[[], float]]:
     """Start workers that have loaded the model, as peers have, and import what finding out its memory needs."""
     import_module("torch._dynamo")  # for 1.5 s, by the fake tensors of `forward_bytes`
-    model = load_model(MODEL)
-    sizes = Settings(window=WINDOW, overlap=OVERLAP, batch=BATCH) if job.is_equal else Settings()
-    settings = sizes.model_copy(update={"device": job.device})
+    model = load_model(job.model)
+    sizes = Settings(window=job.window, overlap=job.overlap, batch=BATCH) if job.is_equal else Settings()
+    heads = tuple(head.name for head in model.spec.heads)  # both, as peers do
+    settings = sizes.model_copy(update={"device": job.device, "heads": heads})
     gpus = gpus_for(1) if job.device == "cuda" else ()  # peers use one
     with gpu_cluster(gpus) if gpus else local_cluster(job.n_threads) as executor:
-        executor.client.run(_warm_up, model, job.device)
+        executor.client.run(_warm_up, model, job.window, job.device)
         yield lambda: _run(job, model, settings, executor)
 
 
@@ -44,7 +45,7 @@ def _run(job: Job, model: Model, settings: Settings, executor: ClusterExecutor) 
 
 
 @torch.inference_mode()
-def _warm_up(model: Model, device: str) -> None:
+def _warm_up(model: Model, edge: int, device: str) -> None:
     torch.set_num_threads(1)
-    window = torch.zeros(1, 3, WINDOW, WINDOW, device=device).contiguous(memory_format=torch.channels_last)
+    window = torch.zeros(1, 3, edge, edge, device=device).contiguous(memory_format=torch.channels_last)
     ready(model, device)(window)

@@ -12,8 +12,6 @@ from torch.utils.data import DataLoader
 
 from tests.benchmarks.peer_runs.job import (
     BATCH,
-    OVERLAP,
-    WINDOW,
     Job,
     Network,
     read,
@@ -34,8 +32,10 @@ def prepared(job: Job) -> Iterator[Callable[[], None]]:
 @torch.inference_mode()
 def _run(job: Job, network: Network) -> None:
     image = np.moveaxis(read(job.scene), 0, -1)
-    step, batch, weight = (WINDOW - OVERLAP, BATCH, "pyramid") if job.is_equal else (WINDOW // 2, 8, "mean")
-    tiler = ImageSlicer(image.shape, (WINDOW, WINDOW), (step, step), weight=weight)
+    step, batch, weight = (
+        (job.window - job.overlap, BATCH, "pyramid") if job.is_equal else (job.window // 2, 8, "mean")
+    )
+    tiler = ImageSlicer(image.shape, (job.window, job.window), (step, step), weight=weight)
     tiles = [to_network(job, np.moveaxis(tile, -1, 0)) for tile in tiler.split(image)]
     pairs: Any = list(zip(tiles, tiler.crops, strict=True))
     segmentation = TileMerger(tiler.target_shape, 6, tiler.weight, device=job.device)

@@ -21,7 +21,7 @@ WINDOW, OVERLAP, BATCH = 512, 64, 1
 
 @dataclass(frozen=True)
 class Job:
-    """A scene to run the demo model over, from the file to both heads' maps on the disk."""
+    """A scene to run a model over, from the file to both heads' maps on the disk."""
 
     scene: str
     """GeoTIFF."""
@@ -35,6 +35,11 @@ class Job:
     is_equal: bool
     """Equal work: window, overlap and batch as above, channels last, ramps; or else each side's own defaults."""
     device: Literal["cpu", "cuda"] = "cpu"
+    model: str = MODEL
+    """Of three bands, six classes and a reconstruction."""
+    window: int = WINDOW
+    overlap: int = OVERLAP
+    """Of equal work."""
 
     def to_json(self) -> str:
         """Return it as an argument of a process."""
@@ -82,11 +87,11 @@ class Network(nn.Module):
         self.layout, self.device = job.layout, job.device
         if job.is_equal:  # or peers would compute in TF32 on a GPU
             make_exact(job.device)
-        module = load_model(MODEL).module
+        module = load_model(job.model).module
         self.module = module.to(device=job.device, memory_format=job.layout)  # type: ignore[call-overload]
         torch.set_num_threads(job.n_threads)
         with torch.inference_mode():
-            self(torch.zeros(1, 3, WINDOW, WINDOW))
+            self(torch.zeros(1, 3, job.window, job.window))
 
     def forward(self, windows: Tensor) -> dict[str, Tensor]:
         """Run a batch."""
