@@ -8,11 +8,9 @@ from numpy.typing import NDArray
 
 from rsmtl import blend
 from rsmtl.engine.batch import batches
-from rsmtl.engine.choose import lattice_step
 from rsmtl.engine.device import computing, lane, to_device, to_host
 from rsmtl.engine.kernel import finish_area, network_values, valid_at
 from rsmtl.engine.network import forward
-from rsmtl.engine.outputs import asked_heads
 from rsmtl.engine.plan import Plan
 from rsmtl.lattice import Span, Window
 from rsmtl.scene.read import read_window
@@ -46,7 +44,7 @@ def centred(
         By output name, `(bands, h, w)` stored values, nodata where a pixel is not valid.
     """
     edge = window or plan.settings.window
-    lattice, step = plan.lattice, lattice_step(plan.model.spec)
+    lattice, step = plan.lattice, plan.model.spec.step
     rows, cols = (
         _around(span, edge, by, length, step)
         for span, by, length in zip((y, x), shift, (lattice.height, lattice.width), strict=True)
@@ -68,7 +66,7 @@ def centred(
             ((_, stacked),) = batches([placed], inputs, region, plan.settings.batch)
             answers = forward(plan.model, plan.settings, stacked)
         stored: dict[str, NDArray[Any]] = {}
-        for head in asked_heads(plan.model.spec, plan.settings):
+        for head in plan.heads:
             cut_y, cut_x = (
                 span.scaled(head.scale).within(whole.scaled(head.scale)).slice
                 for span, whole in ((y, rows), (x, cols))
@@ -76,7 +74,8 @@ def centred(
             found = answers[head.name][0, :, cut_y, cut_x]
             sums = blend.new_canvas(head.kind, tuple(found.shape), device)  # type: ignore[arg-type]
             ones = np.ones(tuple(found.shape[1:]), np.float32)
-            blend.add(sums, found, blend.in_steps(ones, head.kind).to(device), head.kind)
+            weights = blend.in_steps(ones, plan.steps(head)).to(device)
+            blend.add(sums, found, weights, plan.exact.get(head.name))
             if not valid.all():
                 sums.masked_fill_(
                     to_device(torch.from_numpy(~valid_at(valid, head.scale)), device), torch.nan
