@@ -60,20 +60,11 @@ n_windows = rsmtl.plan(scene, model, rsmtl.Settings()).lattice.n_windows
 print(f"{n_run} of {n_windows} windows were run for this piece")
 
 # %%
-classes = model.spec.head("segmentation").classes
-class_colors = ListedColormap([np.divide(found.color, 255) for found in classes])
-legend = [Patch(color=np.divide(found.color, 255), label=found.name) for found in classes]
-
 image = rioxarray.open_rasterio("catalogue/landscape-0001/hrms.tif", masked=True)
-west, south, east, north = image[:, rows, columns].rio.bounds()
-on_map = {"extent": (0, east - west, 0, north - south), "interpolation": "nearest"}
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(11, 5.2), layout="constrained", sharey=True)
-left.imshow(stretched(image[:, rows, columns].values), **on_map)
-left.set(title="input", xlabel="east (m)", ylabel="north (m)")
-right.imshow(piece, cmap=class_colors, vmin=-0.5, vmax=len(classes) - 0.5, **on_map)
-right.set(title=f"classes: {n_run} of {n_windows} windows were run", xlabel="east (m)")
-figure.legend(handles=legend, loc="outside lower center", ncols=len(classes), frameon=False)
+figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5.2), layout="constrained")
+rsmtl.plot(image[:, rows, columns], ax=left, title="input")
+rsmtl.plot(piece, ax=right, title=f"classes: {n_run} of {n_windows} windows were run")
 plt.show()
 
 # %% [markdown]
@@ -137,6 +128,10 @@ for name, asset in item.assets.items():
 # %%
 image = rioxarray.open_rasterio("catalogue/landscape-0001/hrms.tif", mask_and_scale=True)
 class_map = rioxarray.open_rasterio(product.folder / "segmentation.tif", mask_and_scale=True)
+
+classes = model.spec.head("segmentation").classes
+class_colors = ListedColormap([np.divide(found.color, 255) for found in classes])
+legend = [Patch(color=np.divide(found.color, 255), label=found.name) for found in classes]
 confidence = rioxarray.open_rasterio(product.folder / "segmentation_confidence.tif", mask_and_scale=True)
 
 west, south, east, north = image.rio.bounds()

@@ -197,5 +197,5 @@ print(measured(rsmtl.open_scene("served.tif"), "served"))
 # below interpolation: what it has learned is to undo one way of reducing an image. The classes hardly mind. For a
 # sensor of one's own, super-resolution should be trained with LR of that sensor.
 #
-# So these weights are good for buildings at twice the image's resolution, `dsrl-kampala` most of all, and for seeing how
-# such networks are run. Neither is for making pictures: what `dsrl` calls `sr` has only taught its classes.
+# So these weights are good for buildings at twice the image's resolution, `dsrl-kampala` most of all, and for seeing
+# how such networks are run. Neither is for making pictures: what `dsrl` calls `sr` has only taught its classes.

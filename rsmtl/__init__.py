@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rsmtl.models.spec import ModelSpec as ModelSpec
     from rsmtl.models.spec import ValueSpec as ValueSpec
     from rsmtl.scene.open import open_scene as open_scene
+    from rsmtl.store.plot import plot as plot
     from rsmtl.training import train as train
 
 _HOMES = {
@@ -45,6 +46,7 @@ _HOMES = {
     "write": "rsmtl.engine.product",
     "verify": "rsmtl.engine.verify",
     "open_scene": "rsmtl.scene.open",
+    "plot": "rsmtl.store.plot",
     "train": "rsmtl.training",
 }
 

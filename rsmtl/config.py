@@ -14,11 +14,20 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     window: int | None = Field(default=None, gt=0)
-    """Edge of the square window the model sees, in reference pixels. Chosen unless given: 512, more where margin or
-    overlap ask for it, less where the scene is smaller or a forward pass would take very much memory."""
+    """Edge of the square window the model sees, in reference pixels. Chosen unless given: 512, more where the
+    margin then costs less work, less where the scene is smaller or a forward pass would take very much memory."""
     overlap: int | None = Field(default=None, ge=0)
     """Reference pixels that two neighbouring windows share, in total; at most half a window. Chosen unless given: an
-    eighth of a window, or what the model's margin needs."""
+    eighth of a window, and twice the margin."""
+    margin: int | None = Field(default=None, ge=0)
+    """Reference pixels at a window's edge whose outputs do not count, because the model sees padding there. Chosen
+    unless given: what was measured of the model, as far as it costs no more than 1.5 times the work of no margin."""
+    fidelity: Literal["standard", "high"] = "standard"
+    """`standard`: see margin. `high`: the whole margin whatever it costs, and windows that blend over a quarter of
+    their size, so that their differences cancel out further; up to four times the work of no overlap."""
+    exact: bool = False
+    """The result equals one pass over the whole scene, to rounding: the margin is the model's receptive field. Refused
+    for a model whose outputs depend on the position within a window, as U-REC's do."""
     chunk: int | None = Field(default=None, gt=0)
     """Edge of a chunk in strides. Chosen unless given: as many as fit the memory aimed at; for a lazy `predict` in
     Python one, so that a slice runs only its own windows."""
@@ -51,5 +60,6 @@ class RunSettings(Settings):
 
     window: int = Field(gt=0)
     overlap: int = Field(ge=0)
+    margin: int = Field(ge=0)
     chunk: int = Field(gt=0)
     batch: int = Field(gt=0)

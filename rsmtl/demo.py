@@ -69,16 +69,23 @@ def report(out: Path, catalogue: Path, products: Path) -> DemoReport:
     items = list(pystac.Catalog.from_file(catalogue).get_items())
     confusion = np.zeros((len(CLASSES), len(CLASSES)), np.int64)
     for item in items:
-        predicted = _class_map(item, products)
-        with rasterio.open(_href(item, TRUTH)) as truth:
-            for _, block in truth.block_windows(1):
-                labels = truth.read(1, window=block)
-                confusion += confusion_matrix(
-                    labels, predicted[block.toslices()].values, len(CLASSES), IGNORE
-                )
+        of_item = _confusion(item, products)
+        if item is items[0]:
+            _draw(item, products, scores(of_item).mean_iou, out / PICTURE_NAME)
+        confusion += of_item
     names, found, picture = tuple(c.name for c in CLASSES), scores(confusion), out / PICTURE_NAME
-    _draw(items[0], products, found.mean_iou, picture)
     return DemoReport(len(items), int(confusion.sum()), confusion, found, names, picture)
+
+
+def _confusion(item: pystac.Item, products: Path) -> NDArray[np.int64]:
+    """Return the confusion matrix of a scene, rows truth."""
+    predicted = _class_map(item, products)
+    confusion = np.zeros((len(CLASSES), len(CLASSES)), np.int64)
+    with rasterio.open(_href(item, TRUTH)) as truth:
+        for _, block in truth.block_windows(1):
+            labels = truth.read(1, window=block)
+            confusion += confusion_matrix(labels, predicted[block.toslices()].values, len(CLASSES), IGNORE)
+    return confusion
 
 
 def _href(item: pystac.Item, asset: str) -> str:
@@ -102,7 +109,7 @@ def _draw(item: pystac.Item, products: Path, mean_iou: float, path: Path) -> Non
             Panel("class map", colored(_class_map(item, products).values, CLASSES), CLASSES),
             Panel("truth", colored(truth.read(1), CLASSES), CLASSES),
         )
-    draw(path, f"{item.id}; mean IoU over all scenes {mean_iou:.2f}", panels)
+    draw(path, f"{item.id}: mean IoU {mean_iou:.2f}", panels)
 
 
 def describe(found: DemoReport) -> str:

@@ -28,6 +28,7 @@ FUNCTIONS = (
     "evaluate",
     "train",
     "pansharpener",
+    "plot",
 )
 MODELS = ("Model", "ModelSpec", "InputSpec", "HeadSpec")
 SETTINGS = ("Settings",)

@@ -19,6 +19,7 @@ from rsmtl.cli.demo import demo
 from rsmtl.cli.doctor import doctor
 from rsmtl.cli.evaluate import evaluate
 from rsmtl.cli.interrupt import end_in_bounded_time
+from rsmtl.cli.margin import margin
 from rsmtl.cli.models import models
 from rsmtl.cli.plan import plan
 from rsmtl.cli.predict import predict
@@ -92,9 +93,24 @@ def _prepare_workers(given: Mapping[str, Any]) -> None:
             fork_server.start()
 
 
+def _with_margin() -> typer.Typer:
+    """Make a group of `models`, which lists them when it is called alone."""
+    example = f"For example: {GROUPS[ENVIRONMENT][models]}"
+    group = typer.Typer(
+        name="models", invoke_without_command=True, epilog=example, rich_help_panel=ENVIRONMENT
+    )
+    group.callback()(_interruptible(models))
+    example = "rsmtl models margin model.safetensors scene.tif --save measured.safetensors"
+    group.command(epilog=f"For example: {example}")(_interruptible(margin))
+    return group
+
+
 for panel, group in GROUPS.items():
     for command, example in group.items():
-        app.command(rich_help_panel=panel, epilog=f"For example: {example}")(_interruptible(command))
+        if command is models:
+            app.add_typer(_with_margin())
+        else:
+            app.command(rich_help_panel=panel, epilog=f"For example: {example}")(_interruptible(command))
 
 
 def _print_version(asked: bool) -> None:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.table import Table
 
 from rsmtl.cli.options import JsonOption
@@ -13,8 +14,13 @@ if TYPE_CHECKING:
     from rsmtl.models import HeadSpec, InputSpec, ModelSpec, System
 
 
-def models(as_json: JsonOption = False) -> int:
-    """List the models that come with rsmtl, systems in their published size, and classical pansharpening."""
+def models(context: typer.Context, as_json: JsonOption = False) -> int:
+    """List the models that come with rsmtl, systems in their published size, and classical pansharpening.
+
+    `rsmtl models margin` measures how much of a window's edge does not count.
+    """
+    if context.invoked_subcommand:
+        return 0
     from rsmtl.engine.classical import METHODS
     from rsmtl.models import SYSTEMS, load_model, read_card, shipped_models
 
@@ -75,6 +81,7 @@ def _head(spec: "HeadSpec") -> dict[str, Any]:
         "channels": spec.channels,
         "n_classes": spec.n_classes if spec.kind == "classes" else None,
         "scale": str(spec.scale),
+        "margin_px": spec.margin,
         "classes": [c.name for c in spec.classes],
         "product": spec.product,
         "unit": spec.own.unit if spec.kind == "continuous" and not spec.like else None,
@@ -97,8 +104,10 @@ def _table(title: str, heading: str, rows: list[dict[str, Any]], scores: dict[st
 
 def _listed_head(head: dict[str, Any]) -> str:
     if head["kind"] == "classes":
-        return _listed(head, head["classes"], head["n_classes"], "classes")
-    return _listed(head, [], head["channels"], "bands") + ("" if head["product"] else " (if asked for)")
+        listed = _listed(head, head["classes"], head["n_classes"], "classes")
+    else:
+        listed = _listed(head, [], head["channels"], "bands") + ("" if head["product"] else " (if asked for)")
+    return listed if head["margin_px"] is None else f"{listed}; margin {head['margin_px']} px"
 
 
 def _listed(part: dict[str, Any], names: list[str], n: int, what: str) -> str:

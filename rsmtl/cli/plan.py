@@ -150,8 +150,13 @@ def _facts(scene: str, projected: "Cost", slot_bytes: int, fits: bool) -> Table:
     table.show_header = False
     for what, figure in (
         ("size", f"{height:,} × {width:,} px, {pixels(height * width)}"),
-        ("windows", f"{windows:,} of {projected.window_px} px with {projected.overlap_px} px overlap"),
+        (
+            "windows",
+            f"{windows:,} of {projected.window_px} px with {projected.overlap_px} px overlap and a margin of "
+            f"{projected.margin_px} px",
+        ),
         ("work", f"{projected.windows_per_px:.2f} windows per pixel"),
+        *_expected(projected),
         ("chunks", f"{projected.n_chunks:,} of {projected.chunk_px:,} px"),
         ("read", size(projected.read_bytes)),
         ("written", f"{size(projected.written_bytes)} before compression"),
@@ -164,11 +169,21 @@ def _facts(scene: str, projected: "Cost", slot_bytes: int, fits: bool) -> Table:
     return table
 
 
+def _expected(projected: "Cost") -> "Iterator[tuple[str, str]]":
+    """Yield how far each head is expected to be from what the model says in the middle of a window."""
+    for head, found in projected.expected.items():
+        what = "of the spread" if found["bias"] else "of the classes"
+        told = f"{head}: {100 * found['difference']:.2f} % {what}, where the model differs from itself by "
+        told += f"{100 * found['floor']:.2f} %"
+        yield "deviation", told + (f"; bias {100 * found['bias']:+.2f} %" if found["bias"] else "")
+
+
 def _chosen(projected: "Cost") -> "Iterator[tuple[str, str]]":
     """Yield what was left open, as it is now, and why."""
     for name, chosen in (
         ("window", f"{projected.window_px} px"),
         ("overlap", f"{projected.overlap_px} px"),
+        ("margin", f"{projected.margin_px} px"),
         ("chunk", f"{projected.chunk} strides"),
         ("batch", f"{projected.batch} at once"),
     ):

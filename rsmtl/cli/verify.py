@@ -69,9 +69,9 @@ def verify(
             report.fail(folder.name, error)
     if results:
         report.show(_table(results))
-        for found in results:
-            for seam in found["seams"]:
-                name = found["folder"].rsplit("/", 1)[-1]
+        for result in results:
+            for seam in result["seams"]:
+                name = result["folder"].rsplit("/", 1)[-1]
                 report.show(printable(f"{name}, {seam['output']}: {seam['words']}"))
     return report.close(products=results)
 

@@ -33,7 +33,7 @@ from rsmtl.errors import InputError
 from rsmtl.models.spec import ClassSpec
 from rsmtl.radiometry import Radiometry
 
-CLASSES = (ClassSpec(name="other", color=(226, 201, 108)), ClassSpec(name="tree", color=(27, 120, 55)))
+CLASSES = (ClassSpec(name="other", color=(245, 221, 163)), ClassSpec(name="tree", color=(0, 75, 32)))
 
 MS_BANDS = ("coastal", "blue", "green", "yellow", "red", "red_edge", "nir1", "nir2")
 """In the order of the `_M` files, which is that of the sensor."""

@@ -12,7 +12,6 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from rsmtl.errors import InputError
 from rsmtl.losses import IGNORE
-from rsmtl.models.spec import ClassSpec
 
 
 def read_bands(path: Path, n_bands: int | None = None) -> NDArray[Any]:
@@ -60,11 +59,11 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     return palette[:, band]
 
 
-def decode_colors(rgb: NDArray[np.uint8], classes: Sequence[ClassSpec]) -> NDArray[np.uint8]:
-    """Turn a colour mask `(3, H, W)` into class indices `(H, W)`; colours of no class become `IGNORE`."""
+def decode_colors(rgb: NDArray[np.uint8], colors: Sequence[tuple[int, int, int]]) -> NDArray[np.uint8]:
+    """Turn a colour mask `(3, H, W)` into indices `(H, W)` of its colours; any other colour becomes `IGNORE`."""
     labels = np.full(rgb.shape[1:], IGNORE, dtype=np.uint8)
-    for index, spec in enumerate(classes):
-        labels[(rgb == np.array(spec.color, dtype=np.uint8)[:, None, None]).all(axis=0)] = index
+    for index, color in enumerate(colors):
+        labels[(rgb == np.array(color, dtype=np.uint8)[:, None, None]).all(axis=0)] = index
     return labels
 
 

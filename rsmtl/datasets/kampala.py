@@ -20,7 +20,7 @@ from rsmtl.losses import IGNORE
 from rsmtl.models.spec import ClassSpec
 from rsmtl.radiometry import Radiometry
 
-CLASSES = (ClassSpec(name="other", color=(226, 201, 108)), ClassSpec(name="building", color=(214, 72, 62)))
+CLASSES = (ClassSpec(name="other", color=(245, 221, 163)), ClassSpec(name="building", color=(191, 95, 74)))
 
 GSD_M = 0.0744
 """On the ground: a pixel of z = 21 is 0.0746 m wide in the map's own metres, at 0.3° N and S."""

@@ -118,6 +118,6 @@ def _read(path: Path, truths: tuple[Path, ...]) -> dict[str, Layer]:
         raise InputError(
             f"there is no truth for {path}: expected {truths[0]}, which comes with the archive {truths[0].parent.name}"
         )
-    labels = decode_colors(read_rgb(truth), CLASSES)
+    labels = decode_colors(read_rgb(truth), [one.color for one in CLASSES])
     check_same_size(path, image.shape, labels.shape)
     return {"image": Layer(image, RADIOMETRY), LABELS: labels_layer(labels)}

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import psutil
 
-from rsmtl.blend import DTYPES
+from rsmtl.blend import DTYPES, axis_weights
 from rsmtl.config import Settings
 from rsmtl.engine.choose import region_bytes_per_px
 from rsmtl.engine.classical import ModelFinder
 from rsmtl.engine.executor import Executor, SerialExecutor
 from rsmtl.engine.forward_bytes import forward_bytes
+from rsmtl.engine.outputs import asked_heads
 from rsmtl.engine.plan import Plan
 from rsmtl.engine.plan import plan as lay
 from rsmtl.errors import PlanError, RsmtlError
@@ -30,6 +31,7 @@ class Cost:
     width_px: int
     window_px: int
     overlap_px: int
+    margin_px: int
     batch: int
     """Windows per forward pass."""
     chunk: int
@@ -41,6 +43,10 @@ class Cost:
     n_windows: int
     windows_per_px: float
     """Forward-passed pixels over the scene's pixels: what the overlap costs."""
+    expected: Mapping[str, Mapping[str, float]]
+    """By head: how far the product is expected to be from what the model says in the middle of a window (`difference`:
+    the share of pixels whose class differs, or the mean absolute difference over the head's spread; `bias`: the mean
+    difference over the spread), and the `floor` of that between two such windows. Empty where nothing was measured."""
     read_bytes: int
     """Pixels read by all chunk jobs, as stored; 1 + the share that borders read twice."""
     written_bytes: int
@@ -75,6 +81,7 @@ def cost(plan: Plan) -> Cost:
         width_px=lattice.width,
         window_px=lattice.window,
         overlap_px=lattice.overlap,
+        margin_px=plan.settings.margin,
         batch=plan.settings.batch,
         chunk=plan.settings.chunk,
         why=plan.why,
@@ -82,6 +89,7 @@ def cost(plan: Plan) -> Cost:
         n_chunks=len(plan.chunks),
         n_windows=lattice.n_windows,
         windows_per_px=lattice.n_windows * lattice.window**2 / n_px,
+        expected=_expected(plan),
         read_bytes=int(sum(regions) * per_px_in),
         written_bytes=int(n_px * per_px_out),
         border_bytes=int(borders * per_px_sums),
@@ -153,6 +161,24 @@ def _worker_bytes(plan: Plan, region_px: int) -> int:
 @lru_cache(maxsize=2)
 def _weights_bytes(model: Model) -> int:
     return sum(t.numel() * t.element_size() for t in model.module.state_dict().values())
+
+
+def _expected(plan: Plan) -> dict[str, dict[str, float]]:
+    """Project the deviation of each head whose edge response is known; none where one window holds the scene."""
+    settings, found = plan.settings, dict[str, dict[str, float]]()
+    if plan.lattice.n_windows == 1:
+        return found
+    weights = axis_weights(settings.window, settings.overlap, settings.margin, False, False, settings.blend)
+    for head in asked_heads(plan.model.spec, settings):
+        if head.name in plan.edges:
+            edge = plan.edges[head.name]
+            difference, bias = edge.expected(weights)
+            found[head.name] = {
+                "difference": difference,
+                "bias": bias,
+                "floor": edge.floor / (edge.spread or 1.0),
+            }
+    return found
 
 
 def _px(spans: Sequence[Any]) -> int:

@@ -184,7 +184,8 @@ def mean_known(values: Floats, axis: int) -> Floats:
     """Return means without what is NaN; NaN where all is."""
     known = np.isfinite(values)
     sums, counts = np.where(known, values, 0.0).sum(axis), known.sum(axis)
-    return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+    means: Floats = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+    return means
 
 
 def _clipped(lines: Floats) -> Floats:

@@ -178,7 +178,7 @@ def _add_window(
 def _scaled_sizes(plan: Plan, scale: Fraction) -> tuple[int, int, int]:
     """Window, overlap and margin on a head's grid; a margin that ends within a pixel takes the whole pixel."""
     window, overlap, margin = (
-        px * scale for px in (plan.lattice.window, plan.lattice.overlap, plan.model.spec.margin)
+        px * scale for px in (plan.lattice.window, plan.lattice.overlap, plan.settings.margin)
     )
     return int(window), int(overlap), ceil(margin)
 

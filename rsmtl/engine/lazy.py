@@ -5,6 +5,7 @@ from collections.abc import Hashable
 from fractions import Fraction
 from functools import partial
 from itertools import product
+from math import ceil
 from typing import Any
 
 import dask.array as da
@@ -13,23 +14,31 @@ import xarray as xr
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 from numpy.typing import NDArray
-from odc.geo.geobox import GeoBox
 
 from rsmtl.config import Settings
 from rsmtl.engine.kernel import Partial, finish_area, run_chunk
 from rsmtl.engine.plan import Plan, plan
+from rsmtl.engine.sliceable import evenly_chunked
 from rsmtl.errors import SceneWarning
 from rsmtl.lattice import Area, Axis, Chunk, Zone
 from rsmtl.models.model import Model
 from rsmtl.scene.scene import Scene
 from rsmtl.store.grid import grid_coordinates, output_geobox
 from rsmtl.store.output import Output
+from rsmtl.store.zarr import attributes
 
 Graph = dict[Hashable, Any]
 
+_SCALING = {"scale_factor", "add_offset", "band_scales", "band_offsets"}
+
 
 def predict(
-    scene: Scene, model: Model, settings: Settings | None = None, *, any_gsd: bool = False
+    scene: Scene,
+    model: Model,
+    settings: Settings | None = None,
+    *,
+    decode: bool = False,
+    any_gsd: bool = False,
 ) -> xr.Dataset:
     """Return a model's heads over a scene, computed only where and when they are asked for.
 
@@ -43,6 +52,10 @@ def predict(
         Window, overlap and so on; what they leave open is chosen. With no chunk named a chunk is one stride, and a
         slice runs exactly the windows that touch it; larger chunks make a smaller graph, and a slice then runs whole
         chunks.
+    decode
+        False gives the numbers that a product stores: integers where these are, nodata included (255 in a class map).
+        True gives what `xarray.open_zarr` makes of them: physical values, NaN where not valid, floats. Use it to
+        compute or plot; `.mean()` of stored numbers counts nodata.
     any_gsd
         Take a scene more than 1.5 times finer or coarser than what the model was trained on, too.
 
@@ -50,8 +63,14 @@ def predict(
     -------
     xarray.Dataset
         One Dask-backed variable per output, `(y, x)` for class maps and confidences, `(<name>_band, y, x)` for
-        the rest, in stored values, georeferenced. Outputs whose scale is not 1 have dimensions of their own,
-        such as `y_x4` and `x_x4`, or `y_x1of4` and `x_x1of4`.
+        the rest, georeferenced. Outputs whose scale is not 1 have dimensions of their own, such as `y_x4` and `x_x4`,
+        or `y_x1of4` and `x_x1of4`. Dask chunks are even, as Zarr and COG writers want them: a chunk's edge in `y` and
+        `x`. A slice runs the windows that touch it if it is taken of the variable itself (`isel`, `sel`, `[…]`);
+        taken of a result such as `heads.segmentation == 3`, it runs those of the Dask chunks that it touches.
+
+        As CF, xarray and rioxarray have it, `_FillValue`, `scale_factor` and `add_offset` are attributes of stored
+        values and the encoding of decoded ones. Both are therefore written alike by `to_zarr` and `to_netcdf`, and
+        come back decoded. Class maps have `flag_values`, `flag_meanings` and `flag_colors`.
 
     Raises
     ------
@@ -68,41 +87,68 @@ def predict(
         warnings.warn(note, SceneWarning, stacklevel=2)
     token = tokenize(made.model, made.settings, made.scene)
     graph = _jobs(made, token)
-    arrays = [
-        _georeferenced(_array(made, output, token, graph), output, made.geobox) for output in made.outputs
-    ]
-    return xr.Dataset({array.name: array for array in arrays})
+    coords: dict[Hashable, Any] = {}
+    variables = {}
+    for output in made.outputs:
+        coords |= _coords(made, output)
+        stored = _stored(_array(made, output, token, graph), output)
+        found = _decoded(stored, output) if decode else stored
+        edge = ceil(made.lattice.y.chunk_px * output.scale)
+        variables[output.name] = evenly_chunked(found, dict.fromkeys(_dims(output)[-2:], edge))
+    return xr.Dataset(variables, coords)
 
 
-def _georeferenced(array: da.Array, output: Output, reference: GeoBox) -> xr.DataArray:
-    """Coordinates, CRS and attributes around an array `(band, y, x)`; a single band loses its dimension."""
+def _dims(output: Output) -> tuple[str, ...]:
+    """Of an output; those that are not on the reference grid have their own y and x, a single band has none."""
     suffix = "" if output.scale == 1 else "_x" + str(output.scale).replace("/", "of")
-    y, x = f"y{suffix}", f"x{suffix}"
-    coords: dict[Hashable, Any] = dict(grid_coordinates(output_geobox(reference, output), y, x))
+    bands = (f"{output.name}_band",) if len(output.bands) > 1 else ()
+    return *bands, f"y{suffix}", f"x{suffix}"
+
+
+def _coords(made: Plan, output: Output) -> dict[Hashable, Any]:
+    """Pixel centres, CRS and names of bands."""
+    *bands, y, x = _dims(output)
+    coords: dict[Hashable, Any] = dict(grid_coordinates(output_geobox(made.geobox, output), y, x))
     coords["spatial_ref"].attrs.pop(
         "GeoTransform", None
     )  # one CRS for all grids; each has its own coordinates
-    attrs = {
-        "long_name": output.description,
-        "scale_factor": output.band_scale[0] if len(output.band_scale) == 1 else list(output.band_scale),
-        "add_offset": output.band_offset[0] if len(output.band_offset) == 1 else list(output.band_offset),
-    }
-    if output.unit:
-        attrs["units"] = output.unit
+    return coords | {band: np.array(output.bands, object) for band in bands}
+
+
+def _stored(array: da.Array, output: Output) -> xr.Variable:
+    """Stored values; attributes say how to decode them."""
+    dims = _dims(output)
+    attrs = attributes(output)
+    encoding = {"grid_mapping": attrs.pop("grid_mapping")}
+    del attrs[
+        "long_name"
+    ]  # names of bands, which a coordinate has here; plots would be labelled with all of them
     if output.nodata is not None:
-        attrs["nodata"] = output.nodata
-    if output.classes:
-        attrs["flag_values"] = list(range(len(output.classes)))
-        attrs["flag_meanings"] = " ".join(c.name.replace(" ", "_") for c in output.classes)
-    dims: tuple[str, ...] = (y, x)
-    if len(output.bands) > 1:
-        dims = (f"{output.name}_band", y, x)
-        coords[dims[0]] = list(output.bands)
-    else:
-        array = array[0]
-    found = xr.DataArray(array, coords=coords, dims=dims, name=output.name, attrs=attrs)
-    found.encoding["grid_mapping"] = "spatial_ref"
-    return found
+        attrs["_FillValue"] = array.dtype.type(output.nodata)
+    return xr.Variable(dims, array if len(dims) == 3 else array[0], attrs, encoding)
+
+
+def _decoded(stored: xr.Variable, output: Output) -> xr.Variable:
+    """Physical values, NaN where not valid."""
+    pixel = _decoded_block(np.zeros((1,) * stored.ndim, stored.dtype), stored.dims, stored.attrs, output)
+    values = stored.data.map_blocks(
+        lambda block: _decoded_block(block, stored.dims, stored.attrs, output).values,
+        dtype=pixel.dtype,
+        name=f"decoded-{stored.data.name}",
+    )
+    return xr.Variable(stored.dims, values, pixel.attrs, stored.encoding | pixel.encoding)
+
+
+def _decoded_block(
+    block: NDArray[Any], dims: tuple[Hashable, ...], attrs: dict[str, Any], output: Output
+) -> xr.Variable:
+    """Let xarray decode a block, as when it reads one from a file; bands that differ in scale are unknown to CF."""
+    if len(set(output.band_scale)) == len(set(output.band_offset)) == 1:
+        return xr.conventions.decode_cf_variable(output.name, xr.Variable(dims, block, attrs))
+    plain = {name: value for name, value in attrs.items() if name not in _SCALING}
+    masked = xr.conventions.decode_cf_variable(output.name, xr.Variable(dims, block, plain))
+    scale, offset = (np.array(one)[:, None, None] for one in (output.band_scale, output.band_offset))
+    return xr.Variable(dims, masked.values * scale + offset, masked.attrs, {"_FillValue": np.nan})
 
 
 def _jobs(made: Plan, token: str) -> Graph:

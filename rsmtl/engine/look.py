@@ -57,7 +57,8 @@ class Look:
             planes = values[0] == np.array(self.channels, values.dtype)[:, None, None]
             return planes.astype(np.float32), _valid(values, self.nodata)[0]
         chosen = values[list(self.channels)]
-        return chosen.astype(np.float32), _valid(chosen, self.nodata).all(0)
+        valid: NDArray[np.bool_] = _valid(chosen, self.nodata).all(0)
+        return chosen.astype(np.float32), valid
 
 
 def look_of(array: xr.DataArray, name: str, seen: Sequence[NDArray[Any]]) -> Look:
@@ -103,7 +104,8 @@ def input_region(found: SceneInput, shape: tuple[int, ...], piece: Piece) -> Reg
     ]
     rows, cols = (slice(int(one[0]), int(one[-1]) + 1) for one in wanted)
     values = found.read(rows, cols)[:N_CHANNELS][:, (wanted[0] - rows.start)[:, None], wanted[1] - cols.start]
-    return values, np.isfinite(values).all(0)
+    valid: NDArray[np.bool_] = np.isfinite(values).all(0)
+    return values, valid
 
 
 def _valid(values: NDArray[Any], nodata: Any) -> NDArray[np.bool_]:

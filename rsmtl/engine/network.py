@@ -15,6 +15,7 @@ from rsmtl.engine.recording import Function, recorded
 from rsmtl.errors import ModelError, RsmtlError, RunError
 from rsmtl.logs import tell
 from rsmtl.models.exported import ExportedModule
+from rsmtl.models.margin import activated
 from rsmtl.models.model import Model, Selective
 from rsmtl.models.spec import HeadSpec, ModelSpec
 from rsmtl.symmetry import GROUPS
@@ -128,7 +129,7 @@ def _passes(model: Model, settings: Settings, inputs: list[Tensor]) -> dict[str,
         turned = [symmetry.apply(i).contiguous(memory_format=torch.channels_last) for i in inputs]
         answer = call(module, turned, model.spec, settings)
         for head in heads:
-            values = _activate(head, _checked(head, answer, *expected).float())
+            values = activated(head, _checked(head, answer, *expected).float())
             upright = symmetry.undo(values)
             total[head.name] = upright if head.name not in total else total[head.name] + upright
     return {name: values / len(group) for name, values in total.items()} if len(group) > 1 else total
@@ -199,13 +200,3 @@ def _checked(head: HeadSpec, answer: Mapping[str, Tensor], batch: int, window: i
             f"but the module gave {tuple(answer[head.name].shape)}: mend the spec or the module"
         )
     return answer[head.name]
-
-
-def _activate(head: HeadSpec, values: Tensor) -> Tensor:
-    match head.activation:
-        case "softmax":
-            return values.softmax(dim=1)
-        case "sigmoid":
-            return values.sigmoid()
-        case "none":
-            return values

@@ -1,7 +1,7 @@
 """What a run will do, fixed before anything runs: every job of a run is given this and a chunk."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import PurePosixPath
@@ -14,6 +14,7 @@ from odc.geo.geobox import GeoBox
 from rsmtl.blend import CLASS_STEPS, Exact
 from rsmtl.config import RunSettings, Settings
 from rsmtl.engine.choose import choose
+from rsmtl.engine.edge_response import probe_edges
 from rsmtl.engine.exact import Sample, exact_values
 from rsmtl.engine.executor import Executor, SerialExecutor
 from rsmtl.engine.gsd import check_gsd
@@ -22,6 +23,7 @@ from rsmtl.engine.outside import outside_notes
 from rsmtl.engine.ratio import pixel_ratio
 from rsmtl.errors import ModelError, PlanError
 from rsmtl.lattice import Lattice
+from rsmtl.models.margin import EdgeResponse
 from rsmtl.models.model import Model
 from rsmtl.models.spec import HeadSpec, ModelSpec
 from rsmtl.radiometry import Radiometry
@@ -29,6 +31,7 @@ from rsmtl.redaction import redacted
 from rsmtl.scene.align import align, choice_note
 from rsmtl.scene.read import reduced, sample_values
 from rsmtl.scene.scene import Scene, SceneInput, SourceFile
+from rsmtl.shown import Shown, few
 from rsmtl.store.ledger import fingerprint_digest
 from rsmtl.store.output import Output
 
@@ -47,8 +50,8 @@ def fingerprinted_software() -> dict[str, str]:
     return {name: version(name) for name in ("rsmtl", "torch", "numpy", "rasterio", "odc-geo")}
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, repr=False)
+class Plan(Shown):
     """A scene aligned to a model, and how it is run. The same on every worker; a job adds only a chunk."""
 
     scene: Scene
@@ -66,6 +69,8 @@ class Plan:
     """By continuous head: the values that it may have."""
     notes: tuple[str, ...]
     """What whoever asked should know of the scene, a sentence each; none of it prevents a run."""
+    edges: Mapping[str, EdgeResponse] = field(default_factory=dict)
+    """By head, the edge response as far as it is known; it decides nothing any more."""
 
     @cached_property
     def heads(self) -> tuple[HeadSpec, ...]:
@@ -75,6 +80,21 @@ class Plan:
     def steps(self, head: HeadSpec) -> float:
         """Steps in a value of one."""
         return CLASS_STEPS if head.kind == "classes" else self.exact[head.name].steps
+
+    def facts(self) -> dict[str, str]:
+        """Return what runs over what, in which pieces."""
+        sizes = self.settings
+        rows, cols = self.lattice.shape
+        return {
+            "of": self.scene.id,
+            "model": self.model.facts()["name"],
+            "size": f"{self.lattice.height:,} × {self.lattice.width:,} px",
+            "windows": f"{self.lattice.n_windows:,} of {sizes.window} px that overlap by {sizes.overlap} px",
+            "chunks": f"{rows * cols:,} of {self.lattice.y.chunk_px} px",
+            "batch": str(sizes.batch),
+            "precision": f"{sizes.precision} on {sizes.device}",
+            "outputs": few(tuple(output.name for output in self.outputs)),
+        }
 
     @property
     def geobox(self) -> GeoBox:
@@ -147,7 +167,8 @@ def plan(
     any_gsd
         Whether to take a scene whose GSD is far from that of the model's training.
     executor
-        On one of whose workers a GPU is probed if the batch is left open; in this thread unless said.
+        On one of whose workers a GPU is probed if the batch is left open, and the model's edge response is measured
+        if neither the model nor the settings say what margin it needs. Default: this thread.
 
     Raises
     ------
@@ -168,13 +189,22 @@ def plan(
     if not any_gsd:
         check_gsd(spec, aligned)
     height, width = aligned.inputs[spec.reference].geobox.shape
-    chosen = choose(settings, model, (height, width), outputs, executor or SerialExecutor(), default_chunk)
-    sizes = chosen.settings
-    laid = Lattice(height, width, sizes.window, sizes.overlap, sizes.chunk)
-    _check_number(laid)
     wanted = {
         i.name: SCENE_PERCENTILES if settings.radiometry == "scene" else i.radiometry for i in spec.inputs
     }
+    executor = executor or SerialExecutor()
+
+    def probe() -> dict[str, EdgeResponse]:
+        fitted = {name: one.fit(_sample(aligned.inputs[name], one)) for name, one in wanted.items()}
+        found: dict[str, EdgeResponse] = executor.submit(
+            probe_edges, model, settings, aligned, fitted
+        ).result()
+        return found
+
+    chosen = choose(settings, model, (height, width), outputs, executor, default_chunk, probe)
+    sizes = chosen.settings
+    laid = Lattice(height, width, sizes.window, sizes.overlap, sizes.chunk)
+    _check_number(laid)
     radiometry, samples = wanted, dict[str, Sample]()
     if measure:
         samples = {name: _sample(aligned.inputs[name], found) for name, found in wanted.items()}
@@ -195,6 +225,7 @@ def plan(
             *filter(None, [aligned.nowhere, choice_note(scene, spec)]),
             *outside_notes(aligned, wanted, samples),
         ),
+        edges=chosen.edges,
     )
 
 

@@ -25,6 +25,7 @@ from rsmtl.errors import InputError, ResumeError, SceneWarning
 from rsmtl.logs import tell
 from rsmtl.models.model import Model
 from rsmtl.scene.scene import Scene
+from rsmtl.shown import Shown
 from rsmtl.store.claim import claimed
 from rsmtl.store.folder import product_folder
 from rsmtl.store.item import finished
@@ -33,6 +34,7 @@ from rsmtl.store.place import Place, place
 from rsmtl.store.provenance import Run, read_run
 from rsmtl.store.symlinks import refuse_symlinks
 from rsmtl.store.zarr import create_store
+from rsmtl.units import duration, pixels
 
 _LOG = logging.getLogger(__name__)
 
@@ -40,8 +42,8 @@ CLAIM_LOOK_S = 1.0
 """Between two looks at the claim, each of which is a request to an object store."""
 
 
-@dataclass(frozen=True)
-class Product:
+@dataclass(frozen=True, repr=False)
+class Product(Shown):
     """What `write` leaves, and what it took."""
 
     scene: str
@@ -58,6 +60,16 @@ class Product:
     seconds: float
     notes: tuple[str, ...] = ()
     """What whoever uses the product should know of the scene, a sentence each; none of one that stood."""
+
+    def facts(self) -> dict[str, str]:
+        """Return where the product is, and what it took."""
+        done = "already done" if self.reused else f"{self.windows_run:,} run in {duration(self.seconds)}"
+        return {
+            "of": self.scene,
+            "folder": str(self.folder),
+            "size": pixels(self.n_px),
+            "windows": f"{self.n_windows:,}, {done}",
+        }
 
 
 def write(

@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 import xarray as xr
 
 from rsmtl.engine.executor import Executor
+from rsmtl.engine.pictured import look_of
 from rsmtl.engine.plan import Plan
 from rsmtl.errors import RsmtlError, RunError
 from rsmtl.models.checkpoint import locate
 from rsmtl.redaction import redacted, redacted_value
-from rsmtl.scene.read import reduced
 from rsmtl.scene.sources import check_all_unchanged
 from rsmtl.store.claim import Check
 from rsmtl.store.cog import write_cog
@@ -25,7 +25,7 @@ from rsmtl.store.ledger import Ledger
 from rsmtl.store.output import Output
 from rsmtl.store.place import Place, sweep
 from rsmtl.store.provenance import InputRun, Run, Source, software, write_run
-from rsmtl.store.quicklook import EDGE_PX, stretch_ends, visible, write_quicklook
+from rsmtl.store.quicklook import write_quicklook
 from rsmtl.store.zarr import open_product
 
 
@@ -72,12 +72,8 @@ def cog_job(folder: Place, output: Output) -> float:
 def quicklook_job(plan: Plan, folder: Place) -> float:
     """Draw the scene and its heads; returns seconds."""
     start = time.perf_counter()
-    inputs, name = plan.scene.inputs, plan.model.spec.reference
-    likes = {output.like for output in plan.outputs if output.like} | {name}
-    images = {like: reduced(inputs[like], EDGE_PX) for like in likes}
-    ends = {like: stretch_ends(visible(images[like], inputs[like].bands)) for like in likes}
     with _mendable(folder):
-        write_quicklook(folder, plan.scene.id, images[name], inputs[name].bands, plan.outputs, ends)
+        write_quicklook(folder, look_of(plan, folder), plan.outputs)
     return time.perf_counter() - start
 
 

@@ -20,8 +20,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor, nn
 
 from rsmtl.errors import ModelError, explain
-from rsmtl.models.exported import SUFFIX, load_exported
+from rsmtl.models.exported import SUFFIX, load_exported, save_measured_program
 from rsmtl.models.files import write_whole
+from rsmtl.models.margin import Measured, with_margins
 from rsmtl.models.model import Model
 from rsmtl.models.registry import System, find_system, system_config
 from rsmtl.models.spec import ModelSpec
@@ -44,6 +45,8 @@ class Card(BaseModel):
     config: dict[str, Any]
     """Configuration of the system that `spec.system` names."""
     spec: ModelSpec
+    measured: Measured = Measured()
+    """Edge response of each head, and scores by window; see `rsmtl.models.margin`."""
     training: dict[str, Any] = {}
     """Provenance and scores; for people, nothing is decided by it."""
 
@@ -78,6 +81,33 @@ def save_checkpoint(
     _refuse_not_finite(weights, f"the checkpoint {path} was not written")
     data = safetensors.torch.save(weights, metadata={_KEY: card.model_dump_json()})
     write_whole(Path(path), data, "checkpoint")
+
+
+def save_measured(name_or_path: str | Path, path: str | Path, measured: Measured) -> None:
+    """Write a checkpoint or program again with what was measured of it in its card; weights stay as they are.
+
+    The margin of each head that was measured becomes that of its spec.
+
+    Raises
+    ------
+    ModelError
+        As `load_model`.
+    RunError
+        If the file cannot be written.
+    """
+    source = locate(str(name_or_path))
+    if source.suffix == SUFFIX:
+        save_measured_program(source, Path(path), measured)
+        return
+    header, data = _read(source)
+    card = _parse_card(header, source)
+    card = card.model_copy(update={"spec": with_margins(card.spec, measured), "measured": measured})
+    weights = safetensors.torch.load(data)
+    write_whole(
+        Path(path),
+        safetensors.torch.save(weights, metadata={_KEY: card.model_dump_json()}),
+        "checkpoint",
+    )
 
 
 def shipped_models() -> tuple[str, ...]:
@@ -131,7 +161,11 @@ def load_model(name_or_path: str | Path) -> Model:
     module.load_state_dict(weights)  # copies, which casts to the module's float32
     shipped = path.parent == _weights_folder()
     return Model(
-        spec=card.spec, module=module.eval(), sha256=sha256, source=path.stem if shipped else str(path)
+        spec=card.spec,
+        module=module.eval(),
+        sha256=sha256,
+        source=path.stem if shipped else str(path),
+        measured=card.measured,
     )
 
 

@@ -105,6 +105,5 @@ def pansharpening_spec(method: str, bands: tuple[str, ...], margin: int = 0) -> 
             InputSpec(name="pan", channels=1),
             InputSpec(name="ms", channels=len(bands), bands=bands),
         ),
-        heads=(HeadSpec(name="hrms", channels=len(bands), kind="continuous", like="ms"),),
-        margin=margin,
+        heads=(HeadSpec(name="hrms", channels=len(bands), kind="continuous", like="ms", margin=margin),),
     )

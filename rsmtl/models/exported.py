@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from rsmtl.errors import ModelError, explain
 from rsmtl.models.files import write_whole
+from rsmtl.models.margin import Measured, with_margins
 from rsmtl.models.model import Model
 from rsmtl.models.program import Payloads, Program
 from rsmtl.models.spec import ModelSpec
@@ -50,6 +51,7 @@ class ExportCard(BaseModel):
     """The edge that the program takes, in reference pixels: its shapes are fixed."""
     batch: int = Field(gt=0)
     """Windows per call."""
+    measured: Measured = Measured()
 
 
 class ExportedModule(nn.Module):
@@ -87,7 +89,13 @@ class ExportedModule(nn.Module):
 
 
 def save_exported(
-    path: str | Path, module: nn.Module, spec: ModelSpec, *, window: int, batch: int = 1
+    path: str | Path,
+    module: nn.Module,
+    spec: ModelSpec,
+    *,
+    window: int,
+    batch: int = 1,
+    measured: Measured | None = None,
 ) -> None:
     """Write a module as a program that `load_model` reads, whoever's code it is.
 
@@ -99,6 +107,9 @@ def save_exported(
         Called and answering as `ModelSpec` says; exported in evaluation mode, on the CPU.
     window, batch
         The one shape that the program will take: reference pixels, and windows per call.
+    measured
+        What `rsmtl.engine.edge_response.measure` found of the model. `rsmtl models margin PROGRAM SCENE --save FILE`
+        measures a program that was written without.
 
     Raises
     ------
@@ -108,7 +119,8 @@ def save_exported(
         If the file cannot be written.
     """
     path = Path(path)
-    card = ExportCard(spec=spec, window=window, batch=batch)
+    measured = measured or Measured()
+    card = ExportCard(spec=with_margins(spec, measured), window=window, batch=batch, measured=measured)
     edges = [(i.channels, int(window * i.scale)) for i in spec.inputs]
     inputs = tuple(torch.zeros(batch, channels, edge, edge) for channels, edge in edges)
     buffer = io.BytesIO()
@@ -157,7 +169,21 @@ def load_exported(path: Path) -> Model:
             f"{path} cannot be read as an exported program ({type(error).__name__}: {error}): export it again, with "
             f"torch {torch.__version__}"
         ) from error
-    return Model(card.spec, ExportedModule(program, card), hashlib.sha256(data).hexdigest(), str(path))
+    sha256 = hashlib.sha256(data).hexdigest()
+    return Model(card.spec, ExportedModule(program, card), sha256, str(path), measured=card.measured)
+
+
+def save_measured_program(source: Path, path: Path, measured: Measured) -> None:
+    """Write a `.pt2` again with what was measured of it in its card; errors as `load_exported`."""
+    card = load_exported(source).module.card
+    assert isinstance(card, ExportCard)
+    card = card.model_copy(update={"spec": with_margins(card.spec, measured), "measured": measured})
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(source) as held, zipfile.ZipFile(buffer, "w") as archive:
+        for entry in held.infolist():
+            ours = entry.filename.endswith(f"/extra/{_CARD}")
+            archive.writestr(entry.filename, card.model_dump_json().encode() if ours else held.read(entry))
+    write_whole(path, buffer.getvalue(), "program")
 
 
 def _check(data: bytes, path: Path) -> tuple[ExportCard, io.BytesIO]:

@@ -2,13 +2,15 @@
 
 import hashlib
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 from torch import nn
 
 from rsmtl.models.digest import Untellable, digest
+from rsmtl.models.margin import Measured
 from rsmtl.models.spec import ModelSpec
+from rsmtl.shown import Shown, few
 
 
 @runtime_checkable
@@ -19,8 +21,8 @@ class Selective(Protocol):
         """Compute these heads no more, as far as nothing else needs them; the others keep their bits."""
 
 
-@dataclass(frozen=True, eq=False)
-class Model:
+@dataclass(frozen=True, eq=False, repr=False)
+class Model(Shown):
     """What the engine runs."""
 
     spec: ModelSpec
@@ -34,6 +36,8 @@ class Model:
     """The classical method that was fitted to the scene; empty for any other model."""
     version: str | None = None
     """What its maker calls a module in memory; None leaves it to what can be seen of the module."""
+    measured: Measured = field(default_factory=Measured)
+    """How it depends on the distance to a window's edge, and on the window's size; for choosing, and for people."""
 
     @classmethod
     def from_module(cls, module: nn.Module, spec: ModelSpec, version: str | None = None) -> "Model":
@@ -55,6 +59,24 @@ class Model:
             return self
         return replace(self, sha256=_told(self.module.eval(), self.spec, self.version))
 
+    def facts(self) -> dict[str, str]:
+        """Return system, inputs, heads, size and hash."""
+        spec = self.spec
+        return {
+            "name": self.fitted or self.source.replace("\\", "/").rsplit("/", 1)[-1] or spec.system,
+            "system": spec.system,
+            **{f"input {i.name}": few(i.bands) or f"{i.channels} bands" for i in spec.inputs},
+            **{
+                f"head {h.name}": f"{h.n_classes} classes"
+                + (f": {few(tuple(c.name for c in h.classes))}" if h.classes else "")
+                if h.kind == "classes"
+                else f"{h.channels} band{'' if h.channels == 1 else 's'}"
+                for h in spec.heads
+            },
+            "parameters": f"{sum(p.numel() for p in self.module.parameters()):,}",
+            "sha256": self.sha256[:12],
+        }
+
     def __dask_tokenize__(self) -> Any:
         return self.sha256
 
@@ -66,7 +88,15 @@ class Model:
             )  # which makes Models: needed here only to name it
 
             return reload_model, (self.source, self.sha256)
-        return Model, (self.spec, self.module, self.sha256, self.source, self.fitted, self.version)
+        return Model, (
+            self.spec,
+            self.module,
+            self.sha256,
+            self.source,
+            self.fitted,
+            self.version,
+            self.measured,
+        )
 
 
 def _told(module: nn.Module, spec: ModelSpec, version: str | None) -> str:

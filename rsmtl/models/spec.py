@@ -1,7 +1,7 @@
 """What a model declares of itself; the engine knows this and nothing else of a model."""
 
 from fractions import Fraction
-from math import isfinite
+from math import isfinite, lcm
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -118,6 +118,9 @@ class HeadSpec(_Frozen):
     """For `continuous` heads that are like no input: what their values are. The module gives them as they are."""
     product: bool = True
     """False for what only regularises the training: a run leaves it out unless it is asked for by name."""
+    margin: int | None = Field(default=None, ge=0)
+    """Reference pixels along a window's edge at which this head does not count, because it sees padding there. None: it
+    is not known, and is measured on the scene."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "HeadSpec":
@@ -160,7 +163,8 @@ class ModelSpec(_Frozen):
     """Inputs, heads and the sizes a model accepts.
 
     The module is called with the inputs as positional tensors `(N, C, H, W)` in the order of `inputs` and
-    returns a dict from head name to tensor `(N, C, H, W)`.
+    returns a dict from head name to tensor `(N, C, H, W)`. A `margin` that is given here is that of every head which
+    has none of its own.
     """
 
     system: str
@@ -169,14 +173,23 @@ class ModelSpec(_Frozen):
     heads: tuple[HeadSpec, ...] = Field(min_length=1)
     divisor: int = Field(default=1, gt=0)
     """Window height and width, in reference pixels, must be multiples of this."""
-    margin: int = Field(default=0, ge=0)
-    """Reference pixels along a window's edge that do not count, for models that answer well, or exactly, only where
-    they see so far around; two windows that overlap by more then share the rest of the overlap."""
     gsd_m: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """GSD in metres of the reference input that the model was trained at; None if that is not known. A scene more than
     1.5 times finer or coarser is refused unless told otherwise."""
     reference: str = ""
     """The input that defines the reference grid; the first one of scale 1 unless said."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _margin_of_heads(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or "margin" not in data:
+            return data
+        margin = data["margin"] or None  # older cards have 0 of models that nobody measured
+        heads = [HeadSpec.model_validate(head) for head in data.get("heads", ())]
+        filled = [h if h.margin is not None else h.model_copy(update={"margin": margin}) for h in heads]
+        if margin is not None:
+            HeadSpec.model_validate(filled[0].model_dump())  # refuse what is no margin
+        return {**{key: value for key, value in data.items() if key != "margin"}, "heads": filled}
 
     @model_validator(mode="before")
     @classmethod
@@ -200,6 +213,17 @@ class ModelSpec(_Frozen):
         if not any(head.product for head in self.heads):
             raise ValueError("no head is a product: at least one must be")
         return self
+
+    @property
+    def grid_step(self) -> int:
+        """Reference pixels whose multiples are whole pixels on every grid."""
+        scales = [i.scale for i in self.inputs] + [h.scale for h in self.heads]
+        return lcm(*(scale.denominator for scale in scales))
+
+    @property
+    def step(self) -> int:
+        """Reference pixels at whose multiples windows begin alike: for poolings, and on every grid."""
+        return lcm(self.divisor, self.grid_step)
 
     def input(self, name: str) -> InputSpec:
         """Return the input called `name`."""

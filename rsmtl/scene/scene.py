@@ -13,6 +13,7 @@ from odc.geo.geobox import GeoBox
 
 from rsmtl.errors import RsmtlError, RunError
 from rsmtl.scene.reason import reason
+from rsmtl.shown import Shown, few
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class SourceFile:
     """What is known of it, such as times of a file or the etag of a server (`sources.py`); empty if that is nothing."""
 
 
-@dataclass(frozen=True)
-class SceneInput:
+@dataclass(frozen=True, repr=False)
+class SceneInput(Shown):
     """One named input of a scene, read lazily."""
 
     name: str
@@ -59,6 +60,21 @@ class SceneInput:
     in order, grid by grid. `data` and `geobox` are then those of the finest one alone, `bands` are all."""
     sources: tuple[SourceFile, ...] = ()
     """The files the pixels come from."""
+
+    def facts(self) -> dict[str, str]:
+        """Return bands, grid and storage."""
+        height, width = self.geobox.shape
+        crs = self.geobox.crs
+        code = crs.to_epsg() if crs is not None else None
+        unit = "" if crs is None else {"metre": " m"}.get(str(crs.units[0]), "°" if crs.geographic else "")
+        return {
+            "name": self.name,
+            "bands": few(self.bands),
+            "size": f"{height:,} × {width:,} px of {abs(self.geobox.resolution.x):g}{unit}",
+            "CRS": f"EPSG:{code}" if code else "without a code" if crs is not None else "none",
+            "stored as": self.storage.dtype
+            + ("" if self.storage.nodata is None else f", nodata {self.storage.nodata:g}"),
+        }
 
     def read(self, y: slice, x: slice) -> NDArray[np.float32]:
         """Return `(bands, H, W)` float32 of the pixels asked for, in this input's own grid, NaN where invalid.
@@ -80,8 +96,8 @@ class SceneInput:
         return np.asarray(region.values, dtype=np.float32)
 
 
-@dataclass(frozen=True)
-class Scene:
+@dataclass(frozen=True, repr=False)
+class Scene(Shown):
     """One acquisition."""
 
     id: str
@@ -100,6 +116,15 @@ class Scene:
         if all(found.geobox.crs is not None for found in self.inputs.values()):
             return ""
         return "has no coordinate reference system, and what is made of it has none either: it lies on no map"
+
+    def facts(self) -> dict[str, str]:
+        """Return the time, and each input in a few words."""
+        when = self.properties.get("datetime") or self.properties.get("start_datetime")
+        found = {"id": self.id, **({"time": str(when)} if when else {})}
+        for one in self.inputs.values():
+            told = one.facts()
+            found[one.name] = f"{told['bands']}; {told['size']}, {told['CRS']}, {told['stored as']}"
+        return found
 
     def __dask_tokenize__(self) -> Any:
         """Say what tells this scene from another one, without reading it as Dask would do by itself."""

@@ -221,12 +221,12 @@ def _bands(output: Output) -> list[dict[str, Any]]:
 
 def _add_other_files(item: Item, folder: Place) -> None:
     item.add_asset("zarr", Asset(f"./{STORE_NAME}", "All outputs, sharded by chunk", None, _ZARR, ["data"]))
-    for key, name, title, kind, role in (
-        ("quicklook", QUICKLOOK_NAME, "Scene and outputs, small", MediaType.PNG, "overview"),
-        ("run", PROVENANCE_NAME, "What the product was made from, and how", MediaType.JSON, "metadata"),
+    for key, name, title, kind, roles in (
+        ("quicklook", QUICKLOOK_NAME, "Scene and outputs, small", MediaType.PNG, ["thumbnail", "overview"]),
+        ("run", PROVENANCE_NAME, "What the product was made from, and how", MediaType.JSON, ["metadata"]),
     ):
         fields = _size_and_checksum(folder / name)
-        item.add_asset(key, Asset(f"./{name}", title, None, kind, [role], extra_fields=fields))
+        item.add_asset(key, Asset(f"./{name}", title, None, kind, roles, extra_fields=fields))
 
 
 def _size_and_checksum(path: Place) -> dict[str, Any]:

@@ -170,16 +170,16 @@ def _create_group(
     for output in outputs:
         shape = (len(output.bands), *geobox.shape)
         empty = da.zeros(shape, chunks=shape, dtype=output.dtype)
-        template[output.name] = ((f"{output.name}_band", "y", "x"), empty, _attributes(output))
+        template[output.name] = ((f"{output.name}_band", "y", "x"), empty, attributes(output))
         encoding[output.name] = _encoding(output, chunk_px)
     template.to_zarr(
         store, group=name, mode="w-", zarr_format=3, consolidated=False, compute=False, encoding=encoding
     )
 
 
-def _attributes(output: Output) -> dict[str, Any]:
+def attributes(output: Output) -> dict[str, Any]:
     """CF attributes of an output; rioxarray takes `long_name` for the descriptions of the bands."""
-    attributes: dict[str, Any] = {
+    found: dict[str, Any] = {
         "long_name": output.bands[0] if len(output.bands) == 1 else list(output.bands),
         "description": output.description,
         "head": output.head,
@@ -188,20 +188,20 @@ def _attributes(output: Output) -> dict[str, Any]:
         **_linear("add_offset", "band_offsets", output.band_offset, 0.0),
     }
     if output.mask:
-        attributes["ancillary_variables"] = output.mask
+        found["ancillary_variables"] = output.mask
     if output.mask_of:
-        attributes |= {
+        found |= {
             "standard_name": "status_flag",
-            "flag_values": [0, 255],
+            "flag_values": np.array([0, 255], dtype=output.dtype),
             "flag_meanings": "nodata valid",
         }
     if output.unit:
-        attributes["units"] = output.unit
+        found["units"] = output.unit
     if output.classes:
-        attributes["flag_values"] = list(range(len(output.classes)))
-        attributes["flag_meanings"] = " ".join("_".join(c.name.split()) for c in output.classes)
-        attributes["flag_colors"] = " ".join("#{:02x}{:02x}{:02x}".format(*c.color) for c in output.classes)
-    return attributes
+        found["flag_values"] = np.arange(len(output.classes), dtype=output.dtype)  # CF: of the data's type
+        found["flag_meanings"] = " ".join("_".join(c.name.split()) for c in output.classes)
+        found["flag_colors"] = " ".join("#{:02x}{:02x}{:02x}".format(*c.color) for c in output.classes)
+    return found
 
 
 def _linear(cf_name: str, own_name: str, numbers: tuple[float, ...], neutral: float) -> dict[str, Any]:

@@ -8,15 +8,16 @@ import numpy as np
 from rsmtl.models.spec import ClassSpec
 
 CLASSES: tuple[ClassSpec, ...] = (
-    ClassSpec(name="field", color=(226, 201, 108)),
-    ClassSpec(name="grass", color=(158, 205, 120)),
-    ClassSpec(name="road", color=(110, 110, 118)),
-    ClassSpec(name="building", color=(214, 72, 62)),
-    ClassSpec(name="tree", color=(34, 112, 62)),
-    ClassSpec(name="water", color=(66, 134, 204)),
+    ClassSpec(name="field", color=(245, 221, 163)),
+    ClassSpec(name="grass", color=(117, 195, 54)),
+    ClassSpec(name="road", color=(105, 105, 112)),
+    ClassSpec(name="building", color=(191, 95, 74)),
+    ClassSpec(name="tree", color=(0, 75, 32)),
+    ClassSpec(name="water", color=(60, 130, 215)),
 )
 """The classes of the truth; a class's number is its place here. `field` is sown or ploughed land; `grass` meadows,
-gardens, verges and banks; `tree` woods, hedges and single crowns."""
+gardens, verges and banks; `tree` woods, hedges and single crowns. The colours can be told apart by people who do not
+see all of them."""
 
 CLASS_NODATA = 255
 """Stored in class maps outside the valid area."""

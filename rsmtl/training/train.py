@@ -16,12 +16,14 @@ from rsmtl.datasets.reduced import wald
 from rsmtl.errors import InputError
 from rsmtl.losses import Term, with_class_weights
 from rsmtl.models import Card, ModelSpec, find_system, load_model, read_card, save_checkpoint, system_config
+from rsmtl.models.margin import with_margins
 from rsmtl.training.config import TrainConfig, read_config
 from rsmtl.training.examples import feeding_of
 from rsmtl.training.folder import BEST_NAME, MODEL_NAME, claim
 from rsmtl.training.group import TIMEOUT_S, Device, Group, RankGone, joined, launched
 from rsmtl.training.log import Record
 from rsmtl.training.loop import LOADER_THREADS, Task, Training, Where, n_micro_batches
+from rsmtl.training.measure import measure
 from rsmtl.training.optimizer import check_parts
 from rsmtl.training.stop import stoppable
 from rsmtl.training.validate import Validation, channels_last
@@ -233,8 +235,15 @@ def _finish(out: Path, task: Task, group: Group, alive: Callable[[], None]) -> N
         for split, members in scenes.items()
         if members
     }
+    measured = measure(module, task.validation, task.splits, group, alive)
     if group.leads:
-        final = card.model_copy(update={"training": {**card.training, **found}})
+        final = card.model_copy(
+            update={
+                "spec": with_margins(card.spec, measured),
+                "measured": measured,
+                "training": {**card.training, **found},
+            }
+        )
         save_checkpoint(path, module, final, storage)
 
 

@@ -23,6 +23,7 @@ from rsmtl.engine.product import write
 from rsmtl.engine.stored import stored_array
 from rsmtl.metrics.confusion import confusion_matrix, scores
 from rsmtl.models.checkpoint import load_model
+from rsmtl.models.margin import Measured
 from rsmtl.models.model import Model
 from rsmtl.scene.open import open_scene
 from rsmtl.store.output import Output
@@ -163,7 +164,9 @@ def _swept(case: Case, folder: Path, options: Options) -> Iterator[Row]:
     for window, overlap, margin in SWEEP:
         if case.truth is None or window > min(case.truth.shape):
             continue
-        model = replace(case.model, spec=case.model.spec.model_copy(update={"margin": margin}), source="")
+        heads = tuple(head.model_copy(update={"margin": margin}) for head in case.model.spec.heads)
+        spec = case.model.spec.model_copy(update={"heads": heads})
+        model = replace(case.model, spec=spec, source="", measured=Measured())  # declared: it must be kept
         made = _planned(model, case.scene, Settings(window=window, overlap=overlap, device=options.device))
         maps = _product(made, folder / f"{window}-{overlap}-{margin}", options.n_workers)
         found[window, overlap, margin] = _mean_iou(case, maps)

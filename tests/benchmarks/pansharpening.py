@@ -117,7 +117,8 @@ def judged(pair: tuple[str, Scene, Path], networks: dict[str, rsmtl.Model]) -> T
     models |= {name: rsmtl.pansharpener(one, scene, SETTINGS) for name, one in CLASSICAL.items()}
     scores = {}
     for name, model in models.items():
-        folder = rsmtl.write(scene, model, truth.parent / "products" / name, SETTINGS, overwrite=True).folder
+        out = truth.parent / "products" / name
+        folder = rsmtl.write(scene, model, out, SETTINGS, overwrite=True, any_gsd=True).folder
         found = rsmtl.evaluate(folder, {"hrms": truth}).results["hrms"]
         scores[name] = {score: float(found[score]) for score in SCORES}
     return scores

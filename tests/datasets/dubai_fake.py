@@ -8,11 +8,11 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 
-from rsmtl.datasets.dubai import CLASSES
+from rsmtl.datasets.dubai import MASK_COLORS
 
 PALETTE_TILES = (2, 4)
 UNLABELED = (0x9B, 0x9B, 0x9B)
-COLORS = np.array([*(c.color for c in CLASSES), UNLABELED], dtype=np.uint8)
+COLORS = np.array([*MASK_COLORS, UNLABELED], dtype=np.uint8)
 
 
 def write_fake_dubai(folder: Path, images_per_tile: int = 1, shape: tuple[int, int] = (96, 80)) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rsmtl.datasets import LABELS, Splits, open_splits
-from rsmtl.datasets.dubai import CLASSES, DubaiData
+from rsmtl.datasets.dubai import MASK_COLORS, DubaiData
 from rsmtl.datasets.files import decode_colors
 from rsmtl.errors import InputError
 from rsmtl.losses import IGNORE
@@ -43,9 +43,9 @@ def test_palette_and_colour_masks_mean_the_same(folder: Path):
 def test_unlabeled_and_stray_colours_are_ignored():
     mask = np.zeros((3, 2, 2), dtype=np.uint8)
     mask[:, 0, 1] = UNLABELED
-    mask[:, 0, 0] = CLASSES[4].color
+    mask[:, 0, 0] = MASK_COLORS[4]
     mask[:, 1, 1] = (255, 255, 255)
-    assert decode_colors(mask, CLASSES).tolist() == [[4, IGNORE], [IGNORE, IGNORE]]
+    assert decode_colors(mask, MASK_COLORS).tolist() == [[4, IGNORE], [IGNORE, IGNORE]]
 
 
 def test_missing_tile(folder: Path):

@@ -15,7 +15,7 @@ from tests.docs.pages import ROOT
         ("cluster/README.md", "cluster", "[s](../SECURITY.md)", "[s](explanation/security.md)"),
         ("cluster/README.md", "cluster", "[n](../notebooks/)", "[n](index.md)"),
         ("README.md", "index", "[t](tests/)", "t"),
-        ("README.md", "index", "![p](flows/demo.png)", "![p](../flows/demo.png)"),
+        ("README.md", "index", "![p](docs/dubai.png)", "![p](dubai.png)"),
         ("README.md", "index", "[w](https://semver.org) [h](#here)", "[w](https://semver.org) [h](#here)"),
     ],
 )

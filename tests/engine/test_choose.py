@@ -13,15 +13,9 @@ from hypothesis import strategies as st
 
 from rsmtl.config import RunSettings, Settings
 from rsmtl.dispatch import threads
-from rsmtl.engine.choose import (
-    MIN_WINDOW_PX,
-    check_sizes,
-    choose_batch,
-    choose_chunk,
-    choose_overlap,
-    choose_window,
-)
+from rsmtl.engine.choose import choose_batch, choose_chunk
 from rsmtl.engine.executor import SerialExecutor
+from rsmtl.engine.layout import MIN_WINDOW_PX, check_sizes, choose_overlap, choose_window
 from rsmtl.engine.plan import plan
 from rsmtl.engine.probe import Probe
 from rsmtl.errors import PlanError
@@ -60,8 +54,11 @@ def model_of(*args: Any) -> Model:
 
 def both(model: Model, longest_px: int, **named: int) -> tuple[int, int]:
     settings = Settings(**named)
-    window = settings.window or choose_window(model, settings, longest_px).value
-    overlap = choose_overlap(model.spec, window).value if settings.overlap is None else settings.overlap
+    margin = max(head.margin or 0 for head in model.spec.heads)
+    window = choose_window(model, settings, longest_px, margin).value
+    overlap = (
+        choose_overlap(model.spec, window, margin).value if settings.overlap is None else settings.overlap
+    )
     return window, overlap
 
 
@@ -103,7 +100,7 @@ class Greedy(torch.nn.Module):
 def test_a_forward_pass_stays_within_bounds(
     monkeypatch: pytest.MonkeyPatch, bound_bytes: int, expected: int
 ) -> None:
-    monkeypatch.setattr("rsmtl.engine.choose.FORWARD_BYTES", bound_bytes)
+    monkeypatch.setattr("rsmtl.engine.layout.FORWARD_BYTES", bound_bytes)
     found = choose_window(fakes.one_input_model(Greedy(), 1, fakes.continuous("same", 1)), Settings(), 10_000)
     assert found.value == expected
     assert ("the model would take" in found.why) == (expected < 512)

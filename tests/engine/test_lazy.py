@@ -253,3 +253,100 @@ def test_a_chunk_without_a_valid_pixel_is_like_a_part_of_a_larger_one(of_model: 
             lazy = predict(fakes.make_scene(values, storage), model, options)
             found.add(digest(lazy.compute(scheduler="synchronous")))
         assert len(found) == 1
+
+
+def holed(storage: Storage | None = None) -> Scene:
+    """A scene whose left edge is not valid, for models of three bands."""
+    values = fakes.textured((3, 300, 230)) * 1000 + 1
+    values[:, 20:, :40] = np.nan
+    return fakes.make_scene(values, storage)
+
+
+SIXTEEN_BITS = Storage("uint16", nodata=0)
+WITH_EXTRAS = Settings(
+    window=128,
+    overlap=32,
+    extras=("confidence", "probabilities"),
+    heads=("segmentation", "reconstruction"),
+)
+
+
+@pytest.mark.parametrize(
+    "storage",
+    [
+        SIXTEEN_BITS,
+        Storage("uint16", nodata=65535, scale=(0.01,), offset=(-5.0,)),
+        Storage("int16", nodata=-9, scale=(0.5, 0.25, 0.5), offset=(0.0,)),
+        None,
+    ],
+)
+def test_zarr_gives_back_physical_values_and_nan(tmp_path: Path, storage: Storage | None) -> None:
+    scene, model = holed(storage), fakes.random_urec()
+    stored, decoded = (predict(scene, model, WITH_EXTRAS, decode=decode) for decode in (False, True))
+    stored.to_zarr(tmp_path / "stored.zarr", consolidated=False)
+    decoded.to_zarr(tmp_path / "decoded.zarr", consolidated=False)
+    expected = decoded.compute(scheduler="synchronous")
+    invalid = np.isnan(scene.inputs["image"].data.values[0])
+    for name in ("stored", "decoded"):
+        again = xr.open_zarr(tmp_path / f"{name}.zarr", consolidated=False, decode_coords="all")
+        assert again.rio.crs == stored.rio.crs
+        classes = stored.segmentation.values
+        assert float(again.segmentation.mean()) == pytest.approx(classes[~invalid].mean())
+        for head in again:
+            if name == "stored" and len({*(storage or Storage("")).scale}) > 1 and head == "reconstruction":
+                continue  # CF has no scale per band
+            np.testing.assert_allclose(again[head].values, expected[head].values, rtol=1e-6)
+            assert (np.isnan(again[head].values) == invalid).all()
+
+
+def test_stored_values_are_decoded_as_cf_says() -> None:
+    lazy = predict(holed(SIXTEEN_BITS), fakes.random_urec(), WITH_EXTRAS)
+    classes, confidence = lazy.segmentation, lazy.segmentation_confidence
+    assert (
+        classes.dtype == classes.attrs["_FillValue"].dtype == classes.attrs["flag_values"].dtype == np.uint8
+    )
+    assert classes.attrs["flag_meanings"].split() == [f"class_{k}" for k in range(6)]
+    assert len(classes.attrs["flag_colors"].split()) == 6
+    assert not {"scale_factor", "add_offset", "nodata"} & set(classes.attrs)
+    assert classes.rio.nodata == 255
+    shown = xr.decode_cf(lazy).compute(scheduler="synchronous")
+    assert shown.identical(
+        predict(holed(SIXTEEN_BITS), fakes.random_urec(), WITH_EXTRAS, decode=True).compute()
+    )
+    valid = classes.values != 255
+    assert float(shown.segmentation_confidence.mean()) == pytest.approx(
+        (confidence.values[valid] / 254).mean()
+    )
+
+
+@pytest.mark.parametrize("chunk", [1, 2])
+def test_chunks_are_even(chunk: int) -> None:
+    values = fakes.textured((1, 300, 400))
+    lazy = predict(fakes.make_scene(values), fakes.upsampler(), SMALL.model_copy(update={"chunk": chunk}))
+    for array in (lazy.same, lazy.sr, lazy.same[33:280, 5:300], lazy.sr[:, 7:]):
+        for sizes in array.chunks:
+            assert set(sizes[:-1]) <= {sizes[0]}
+            assert sizes[-1] <= sizes[0]
+    assert lazy.same.chunks[0][0] == 64 * chunk
+    assert lazy.sr.chunks[0][0] == 256 * chunk
+
+
+@pytest.mark.parametrize("decode", [False, True])
+def test_any_cut_of_a_variable_runs_its_windows_alone(tmp_path: Path, decode: bool) -> None:
+    values = fakes.numbered(400, 500)
+    lazy = predict(fakes.make_scene(values), fakes.recorder(tmp_path / "seen"), SMALL, decode=decode)
+    head = next(iter(lazy.data_vars.values()))
+    points = {"y": xr.DataArray([110, 111], dims="point"), "x": xr.DataArray([120, 125], dims="point")}
+    for cut in (
+        head[100:120, 110:128],
+        head[96:300][4:20, 110:128],
+        head.sel(x=head.x[110:128], y=head.y[100:120]),
+        head.isel(y=110, x=[110, 115]),
+        head[100:126:3, 100:128:5],
+        head.isel(points),
+    ):
+        cut.compute(scheduler="synchronous")
+        assert fakes.seen(tmp_path / "seen", 500) == [(64, 64)]
+        assert (cut.values == values[0][np.isin(values[0], cut.values)].reshape(cut.shape)).all()
+        for file in (tmp_path / "seen").iterdir():
+            file.unlink()

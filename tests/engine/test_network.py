@@ -336,7 +336,8 @@ def test_with_a_margin_a_local_filter_is_that_of_the_whole_scene(overlap: int) -
     found = predict(fakes.make_scene(values), model, settings)["same"].compute()
     whole = BoxMean()(torch.from_numpy(values)[None])["same"][0, 0].numpy()
     np.testing.assert_allclose(found, whole, atol=1e-7)
-    careless = Model.from_module(BoxMean(), spec.model_copy(update={"margin": 0}))
+    unknown = fakes.continuous("same", 1)
+    careless = fakes.one_input_model(BoxMean(), 1, unknown)
     seams = predict(fakes.make_scene(values), careless, settings)["same"].compute()
     assert np.abs(seams - whole).max() > 1e-3
 

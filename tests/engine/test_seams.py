@@ -203,7 +203,8 @@ def dark(amount: float, reach: int = OVERLAP, margin: int = 0) -> object:
     made = fakes.one_input_model(
         Dark(amount, reach), 1, HeadSpec(name="same", channels=1, kind="continuous", like="image")
     )
-    return replace(made, spec=made.spec.model_copy(update={"margin": margin}))
+    heads = tuple(head.model_copy(update={"margin": margin}) for head in made.spec.heads)
+    return replace(made, spec=made.spec.model_copy(update={"heads": heads}))
 
 
 @pytest.fixture(scope="module")
@@ -275,10 +276,8 @@ def test_dubai(margin: int, overlap: int, is_grid: bool, real_data: Path, tmp_pa
     pixels = np.moveaxis(np.asarray(Image.open(real_data / "dubai" / "tile7" / "image_part_004.jpg")), -1, 0)
     tiff = fakes.write_tiff(tmp_path / "dubai.tif", pixels)
     model = load_model("urec-dubai")
-    model = replace(model, spec=model.spec.model_copy(update={"margin": margin}), source="")
-    product = write(
-        open_scene(tiff), model, tmp_path, Settings(window=512, overlap=overlap, heads=fakes.UREC_HEADS)
-    )
+    sizes = Settings(window=512, overlap=overlap, margin=margin, heads=fakes.UREC_HEADS)
+    product = write(open_scene(tiff), model, tmp_path, sizes)
     found = {seam.output: seam for seam in seams(product.folder)}["reconstruction"]
     assert found.is_grid == is_grid
     if is_grid:

@@ -89,7 +89,7 @@ def test_assets_are_beside_the_item_and_say_what_they_hold(tmp_path: Path) -> No
         (2, "water"),
         (255, "nodata"),
     ]
-    assert assets["quicklook"]["roles"] == ["overview"]
+    assert assets["quicklook"]["roles"] == ["thumbnail", "overview"]
     assert assets["model"]["href"] == "/models/urec-landscape.safetensors"
 
 

@@ -5,13 +5,26 @@ import matplotlib.image
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from rsmtl.models.spec import ClassSpec
 from rsmtl.store.cog import write_cog
-from rsmtl.store.quicklook import Panel, colored, draw, stretched, visible, write_quicklook
+from rsmtl.store.quicklook import (
+    EMPTY,
+    Look,
+    Panel,
+    colored,
+    draw,
+    few_colors,
+    input_panel,
+    scale_bar,
+    stretched,
+    visible,
+    write_quicklook,
+)
 from tests.store.products import CLASSES, HRMS, SEGMENTATION, array_of, blobs, utm
 
-GREY = 232
+GREY = EMPTY
 NAMES = ("blue", "green", "red", "nir")
 
 
@@ -40,7 +53,9 @@ def test_classes_have_their_colours_and_what_is_not_valid_is_grey(
     tmp_path: Path, height: int, width: int
 ) -> None:
     image = make_product(tmp_path, height, width)
-    write_quicklook(tmp_path, "S2A_29RKH", image, NAMES, (SEGMENTATION, HRMS))
+    panel = input_panel("image", image, NAMES, utm(*image.shape[1:]))
+    look = Look("S2A_29RKH", "2024-05-01 10:12 · urec", (panel,), (panel, panel), {HRMS.like: (0.0, 0.4)})
+    write_quicklook(tmp_path, look, (SEGMENTATION, HRMS))
     colors = colors_of(tmp_path / "quicklook.png")
     if width > 100:
         assert {c.color for c in CLASSES} <= colors
@@ -52,7 +67,8 @@ def test_a_scene_without_a_valid_pixel_is_drawn(tmp_path: Path) -> None:
     grid = utm(50, 60)
     empty = np.full((1, 50, 60), 255, np.uint8)
     write_cog(array_of(grid, empty), tmp_path / "segmentation.tif", nodata=255, bands=("c",), classes=CLASSES)
-    write_quicklook(tmp_path, "empty", np.full((4, 50, 60), np.nan, np.float32), NAMES, (SEGMENTATION,))
+    panel = input_panel("image", np.full((4, 50, 60), np.nan, np.float32), NAMES, grid)
+    write_quicklook(tmp_path, Look("empty", inputs=(panel,)), (SEGMENTATION,))
     assert (GREY, GREY, GREY) in colors_of(tmp_path / "quicklook.png")
 
 
@@ -92,3 +108,19 @@ def test_threads_may_draw_at_once(tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda k: draw(tmp_path / f"{k}.png", "same", [panel, panel]), range(8)))
     assert len({(tmp_path / f"{k}.png").read_bytes() for k in range(8)}) == 1
+
+
+@pytest.mark.parametrize(
+    ("width_m", "bar_m"), [(1000, 200), (999_000, 200_000), (7, 2), (0.5, 0.1), (3400, 1000), (1700, 500)]
+)
+def test_the_scale_bar_is_a_round_number(width_m: float, bar_m: float) -> None:
+    assert scale_bar(width_m) == (pytest.approx(bar_m), pytest.approx(bar_m / width_m))
+
+
+def test_few_colours_keep_those_of_classes() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    kept = [(206, 101, 94), (236, 208, 140), (3, 200, 77)]
+    pixels[:3, 0] = kept
+    few = np.asarray(few_colors(Image.fromarray(pixels), kept).convert("RGB"))
+    assert few[:3, 0].tolist() == [list(color) for color in kept]
+    assert len(np.unique(few.reshape(-1, 3), axis=0)) <= 256

@@ -28,7 +28,8 @@ def test_presets_are_valid(name: str):
 
 def test_unknown_name_lists_the_presets():
     with pytest.raises(
-        InputError, match=r"no training configuration 'urec': give the path .* urec-dubai, urec-land"
+        InputError,
+        match=r"no training configuration 'urec': give the path .* urec-dubai, urec-dubai-begin, urec-land",
     ):
         read_config("urec")
 
