@@ -26,7 +26,7 @@ from flows.cluster import flow_cluster
 from flows.command_line import outcome, run_command
 from flows.embedded import embedded_server
 from rsmtl.datasets.prepared import is_prepared
-from rsmtl.dispatch import ClusterExecutor, Launch, launch, said_plainly
+from rsmtl.dispatch import ClusterExecutor, Launch, launch
 from rsmtl.errors import InputError, RsmtlError, RunError, explain
 from rsmtl.models import read_card
 from rsmtl.prepare import prepare
@@ -123,8 +123,7 @@ def prepare_data(run: TrainingRun, cluster: ClusterExecutor) -> None:
     store = run.data / f"{data.name}.zarr"
     if run.source is None or is_prepared(store):
         return
-    with said_plainly():
-        made = prepare(data, run.source, store, cluster)
+    made = prepare(data, run.source, store, cluster)
     get_run_logger().info("%d scenes in %s", len(made.scenes), made.store)
     for scene, sentence in made.missing.items():
         get_run_logger().warning("%s: %s", scene, sentence)
@@ -140,8 +139,7 @@ def train_on_cluster(run: TrainingRun, cluster: ClusterExecutor) -> Path:
             logger.info("epoch %d: score %.4f", record["epoch"], record["score"])
 
     options = Launch(min_workers=run.min_workers, max_restarts=run.max_restarts)
-    with said_plainly():
-        return launch(run.config, run.out, run.data, cluster, options, resume=True, report=tell)
+    return launch(run.config, run.out, run.data, cluster, options, resume=True, report=tell)
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)

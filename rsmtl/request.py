@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rsmtl.config import Settings
-from rsmtl.dispatch import limited, said_plainly
+from rsmtl.dispatch import limited
 from rsmtl.engine.classical import ModelFinder
 from rsmtl.engine.drain import JOB_LIMIT_S, Progress
 from rsmtl.engine.executor import Executor
@@ -14,6 +14,7 @@ from rsmtl.engine.product import Product, stood, write
 from rsmtl.engine.standing import standing
 from rsmtl.errors import RunError, SceneError
 from rsmtl.scene.open import Assets, SceneRef, Source, open_scene
+from rsmtl.scene.profiles import Offset
 from rsmtl.scene.scene import Scene
 from rsmtl.store.place import Place
 
@@ -34,6 +35,8 @@ class Request:
     any_gsd: bool = False
     job_limit_s: float = JOB_LIMIT_S
     allow_no_crs: bool = False
+    offset: Offset = "item"
+    """What is added to scaled values; see `open_scene`."""
 
 
 def standing_product(request: Request, ref: SceneRef) -> Product | None:
@@ -47,6 +50,7 @@ def standing_product(request: Request, ref: SceneRef) -> Product | None:
         request.assets,
         request.find_model,
         request.settings,
+        request.offset,
         allow_no_crs=request.allow_no_crs,
     )
     return None if found is None else stood(*found, time.perf_counter() - clock)
@@ -70,16 +74,16 @@ def open_listed(
         If opening it takes too long, or ends workers.
     """
     try:
-        with said_plainly():
-            scene: Scene = limited(
-                executor,
-                f"opening {ref.id!r}",
-                OPEN_LIMIT_S,
-                _open,
-                ref.source,
-                request.assets,
-                request.allow_no_crs,
-            )
+        scene: Scene = limited(
+            executor,
+            f"opening {ref.id!r}",
+            OPEN_LIMIT_S,
+            _open,
+            ref.source,
+            request.assets,
+            request.offset,
+            request.allow_no_crs,
+        )
     except MemoryError as error:
         raise RunError(
             f"opening {ref.id!r} takes more memory than there is: leave it out, or use fewer workers"
@@ -88,9 +92,9 @@ def open_listed(
     return scene
 
 
-def _open(source: Source, assets: Assets | None, allow_no_crs: bool) -> Scene:
+def _open(source: Source, assets: Assets | None, offset: Offset, allow_no_crs: bool) -> Scene:
     """`open_scene` as a job, which has a name and no keywords."""
-    return open_scene(source, assets, allow_no_crs=allow_no_crs)
+    return open_scene(source, assets, offset, allow_no_crs=allow_no_crs)
 
 
 def take_id(taken: MutableMapping[str, Any], name: str, ref: SceneRef) -> None:
@@ -119,19 +123,18 @@ def make_product(
         Also if this process runs out of memory.
     """
     try:
-        with said_plainly():
-            return write(
-                scene,
-                request.find_model(scene, request.settings, executor),
-                request.out,
-                request.settings,
-                executor=executor,
-                resume=request.resume,
-                overwrite=request.overwrite,
-                any_gsd=request.any_gsd,
-                job_limit_s=request.job_limit_s,
-                on_progress=on_progress,
-            )
+        return write(
+            scene,
+            request.find_model(scene, request.settings, executor),
+            request.out,
+            request.settings,
+            executor=executor,
+            resume=request.resume,
+            overwrite=request.overwrite,
+            any_gsd=request.any_gsd,
+            job_limit_s=request.job_limit_s,
+            on_progress=on_progress,
+        )
     except MemoryError as error:
         raise RunError(
             "the memory is full: use a smaller chunk, window or batch, or fewer workers, and finish with --resume"

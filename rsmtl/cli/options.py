@@ -32,7 +32,7 @@ SourcesArgument = Annotated[
     typer.Argument(
         metavar="SOURCE",
         help="Rasters, Zarr stores, STAC items, collections or catalogues, as paths or URLs. Arguments of the form "
-        "pan=PAN.tif ms=MS.tif together make one scene.",
+        "pan=PAN.tif ms=MS.tif together make one scene; image=B4.tif,B3.tif,B2.tif has a file for each band.",
         show_default=False,
     ),
 ]
@@ -53,6 +53,13 @@ AssetsOption = Annotated[
         help="Assets, variables or bands to take, in order; once for each input of a model that has several: "
         "--assets pan=pan --assets ms=red,green,blue.",
         show_default=False,
+    ),
+]
+OffsetOption = Annotated[
+    str,
+    typer.Option(
+        metavar="item|none|VALUE",
+        help="What is added to a raster's scaled values: what the item or the file says, nothing, or a number.",
     ),
 ]
 WorkersOption = Annotated[

@@ -13,6 +13,7 @@ from rsmtl.cli.options import (
     AssetsOption,
     JsonOption,
     ModelOption,
+    OffsetOption,
     SchedulerOption,
     SourcesArgument,
     WorkersOption,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from rsmtl.engine.cost import Cost
     from rsmtl.engine.executor import Executor
     from rsmtl.scene.open import Assets, SceneRef
+    from rsmtl.scene.profiles import Offset
 
 IN_FULL = 20
 """Scenes that have a table each; those after them have a line."""
@@ -46,6 +48,7 @@ def plan(
     settings: Settings,
     search: Search,
     assets: AssetsOption = [],  # noqa: B006  # typer copies it
+    offset: OffsetOption = "item",
     any_gsd: AnyGsdOption = False,
     allow_no_crs: AllowNoCrsOption = False,
     workers: WorkersOption = None,
@@ -59,7 +62,7 @@ def plan(
     Figures are upper bounds: windows without a valid pixel are not run.
     """
     from rsmtl.cli.scenes import FAILED, with_scenes
-    from rsmtl.cli.sources import read_assets
+    from rsmtl.cli.sources import read_assets, read_offset
     from rsmtl.engine.classical import model_finder
     from rsmtl.engine.cost import check_fits
     from rsmtl.engine.device import check_device
@@ -69,7 +72,7 @@ def plan(
 
     def project(refs: "Sequence[SceneRef]", executor: "Executor") -> "Iterator[Result]":
         device, seen = executor.submit(check_device, settings.device), dict[str, Any]()
-        costs = _costs(refs, taken, find, settings, executor, any_gsd, allow_no_crs)
+        costs = _costs(refs, taken, find, settings, read_offset(offset), executor, any_gsd, allow_no_crs)
         for n, (ref, (name, found)) in enumerate(zip(refs, costs, strict=True)):
             try:
                 if isinstance(found, RsmtlError):
@@ -106,6 +109,7 @@ def _costs(
     assets: "Assets | None",
     find: "ModelFinder",
     settings: Settings,
+    offset: "Offset",
     executor: "Executor",
     any_gsd: bool,
     allow_no_crs: bool,
@@ -116,10 +120,12 @@ def _costs(
 
     how = (len(refs) <= IN_FULL, any_gsd, allow_no_crs)
     if len(refs) == 1:  # then the workers may be needed to fit a classical method to it
-        yield from costs_of(refs, assets, find, settings, executor, *how)
+        yield from costs_of(refs, assets, find, settings, offset, executor, *how)
         return
     shared, size = executor.share(find), max(1, min(BATCH, len(refs) // (4 * executor.n_slots)))
-    batches = ((refs[k : k + size], assets, shared, settings, None, *how) for k in range(0, len(refs), size))
+    batches = (
+        (refs[k : k + size], assets, shared, settings, offset, None, *how) for k in range(0, len(refs), size)
+    )
     for costs in in_order(executor, costs_of, batches):
         yield from costs
 

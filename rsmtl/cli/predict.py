@@ -13,6 +13,7 @@ from rsmtl.cli.options import (
     JsonOption,
     LogOption,
     ModelOption,
+    OffsetOption,
     SchedulerOption,
     SourcesArgument,
     WorkersOption,
@@ -44,6 +45,7 @@ def predict(
     settings: Settings,
     search: Search,
     assets: AssetsOption = [],  # noqa: B006  # typer copies it
+    offset: OffsetOption = "item",
     any_gsd: AnyGsdOption = False,
     allow_no_crs: AllowNoCrsOption = False,
     workers: WorkersOption = None,
@@ -83,7 +85,7 @@ def predict(
     """
     from rsmtl.cli.run import ProductRun
     from rsmtl.cli.scenes import with_scenes
-    from rsmtl.cli.sources import read_assets
+    from rsmtl.cli.sources import read_assets, read_offset
     from rsmtl.engine.classical import model_finder
     from rsmtl.request import Request
     from rsmtl.store.place import place
@@ -103,6 +105,7 @@ def predict(
             any_gsd,
             job_limit,
             allow_no_crs,
+            read_offset(offset),
         )
         run = ProductRun(request, report)
         results = with_scenes(sources, search, workers, scheduler, settings, report, run)

@@ -45,14 +45,12 @@ def prepare(
     from rich.progress import Progress
 
     from rsmtl.cli.workers import workers_of
-    from rsmtl.dispatch import said_plainly
     from rsmtl.prepare import prepare as run
 
     report = Report("prepare", as_json)
     data = _data(name)
     with (
         workers_of(workers, scheduler, 1, report) as executor,
-        said_plainly(),
         Progress(console=report.notes, disable=not report.notes.is_terminal, transient=True) as bar,
     ):
         task = bar.add_task(data.name, total=None)

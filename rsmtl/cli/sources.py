@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 
 from rsmtl.errors import InputError
 from rsmtl.scene.open import Assets, Source
+from rsmtl.scene.profiles import Offset
 
 _NAMED = re.compile(r"([A-Za-z_]\w*)=(.+)", re.DOTALL)
 
@@ -13,12 +15,9 @@ _NAMED = re.compile(r"([A-Za-z_]\w*)=(.+)", re.DOTALL)
 def read_sources(arguments: Sequence[str]) -> list[Source]:
     """Return the sources that arguments name: those of the form `input=path` together make one.
 
-    Raises
-    ------
-    InputError
-        If two files are given for one input.
+    Several paths for one input, with commas between or one after the other, are its bands, a file for each.
     """
-    named: dict[str, str] = {}
+    named: dict[str, list[str]] = {}
     alone: list[Source] = []
     for argument in arguments:
         match = _NAMED.fullmatch(argument)
@@ -26,13 +25,10 @@ def read_sources(arguments: Sequence[str]) -> list[Source]:
             alone.append(argument)
             continue
         name, path = match.groups()
-        if name in named:
-            raise InputError(
-                f"two files are given for input {name!r}, {named[name]} and {path}: one call takes one scene of "
-                "several inputs, call once for each"
-            )
-        named[name] = path
-    return [*alone, *([named] if named else [])]
+        whole = Path(path).exists() or "://" in path or path.startswith("/vsi")  # which may hold commas
+        named.setdefault(name, []).extend([path] if whole else path.split(","))
+    scene = {name: paths[0] if len(paths) == 1 else paths for name, paths in named.items()}
+    return [*alone, *([scene] if scene else [])]
 
 
 def read_assets(values: Sequence[str]) -> Assets | None:
@@ -59,3 +55,22 @@ def read_assets(values: Sequence[str]) -> Assets | None:
             )
         chosen[name] = names
     return chosen.get("") or chosen or None
+
+
+def read_offset(value: str) -> Offset:
+    """Return what `--offset` asks for.
+
+    Raises
+    ------
+    InputError
+        If it is neither a number nor one of the words.
+    """
+    words: dict[str, Offset] = {"item": "item", "none": "none"}
+    if value in words:
+        return words[value]
+    try:
+        if isfinite(number := float(value)):
+            return number
+    except ValueError:
+        pass
+    raise InputError(f"--offset {value!r} is none: give item, none, or a number such as -0.1")

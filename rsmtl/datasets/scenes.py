@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from affine import Affine
 from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rsmtl.datasets.scene import LABELS, SPLITS, About, Layer, SceneSource
@@ -16,6 +18,7 @@ from rsmtl.errors import InputError
 from rsmtl.losses import IGNORE
 from rsmtl.models.spec import ClassSpec
 from rsmtl.radiometry import Radiometry
+from rsmtl.scene.grid import check_lies_on
 from rsmtl.scene.ground import ground_gsd_m
 from rsmtl.scene.open import open_truth
 from rsmtl.scene.scene import SceneInput
@@ -167,4 +170,7 @@ def _scale(file: str, source: SceneInput, reference: SceneInput) -> Fraction:
             f"{file} has {source.data.shape[-2:]} pixels, the scene's reference {reference.data.shape[-2:]}: layers "
             "of a training must cover the same ground in a whole ratio; bring them there first"
         )
+    grid = reference.geobox
+    wanted = GeoBox(source.geobox.shape, grid.affine @ Affine.scale(float(1 / rows)), grid.crs)
+    check_lies_on(file, source.geobox, "the grid of the scene's reference, in a whole ratio", wanted)
     return rows

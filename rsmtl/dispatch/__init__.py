@@ -11,7 +11,6 @@ from rsmtl.dispatch.executors import (
     cluster_at,
     keep_freed_memory,
     local_cluster,
-    said_plainly,
 )
 from rsmtl.dispatch.gpus import gpu_cluster, gpus_for, threads_of
 from rsmtl.dispatch.limited import limited
@@ -31,7 +30,6 @@ __all__ = [
     "launch",
     "limited",
     "local_cluster",
-    "said_plainly",
     "threads",
     "threads_of",
 ]

@@ -51,6 +51,30 @@ _COUNT_S = 2.0
 """Between two counts of a cluster's threads: workers may join and leave while a run goes on."""
 
 
+@contextmanager
+def cluster_errors() -> Iterator[None]:
+    """Turn what a cluster says of a job that cannot be done, or of itself, into a `RunError`."""
+    try:
+        yield
+    except (KilledWorker, CancelledError, CommClosedError, ClosedClientError) as error:
+        raise _sentence(error) from error
+
+
+def _sentence(error: Exception) -> Exception:
+    """Return what a user is told of an error of Dask's; any other is left as it is."""
+    if isinstance(error, KilledWorker):
+        told = RunError(
+            "a job ended its worker several times over, most likely for want of memory: use a smaller chunk or "
+            "batch, or workers with more memory, and finish with --resume"
+        )
+    elif isinstance(error, CancelledError | CommClosedError | ClosedClientError):
+        told = RunError("the cluster's scheduler is gone: start it again, and finish with --resume")
+    else:
+        return error
+    told.__cause__ = error
+    return told
+
+
 class ClusterExecutor:
     """Runs jobs on the workers of a Dask cluster."""
 
@@ -88,14 +112,16 @@ class ClusterExecutor:
         """Address of the cluster's dashboard."""
         return str(self.client.dashboard_link)
 
+    @cluster_errors()
     def share(self, value: Any) -> Any:
         """Put a value on every worker as the result of a task, which the scheduler can run again if its worker dies."""
         shared = self.client.submit(_itself, _Unseen(value), pure=False)
         self.client.run_on_scheduler(_spread, shared.key, list(self._resources or ()))
         return shared
 
+    @cluster_errors()
     def submit(self, function: Callable[..., Any], *args: Any) -> "Future[Any]":
-        """Start a job."""
+        """Start a job. What becomes of it is what the function returns or raises, or a `RunError` of the cluster."""
         key = f"{function.__name__}-{uuid.uuid4()}"
         job = self.client.submit(
             _Job(function), *map(_unseen, args), key=key, pure=False, resources=self._resources
@@ -106,6 +132,7 @@ class ClusterExecutor:
         self._keys[future] = key
         return future
 
+    @cluster_errors()
     def overdue(self, futures: Iterable["Future[Any]"], limit_s: float) -> list["Future[Any]"]:
         """Return those whose jobs have been running for longer than a limit, or are on a worker that is silent so long.
 
@@ -115,6 +142,7 @@ class ClusterExecutor:
         seconds = self.client.run_on_scheduler(_seconds_on_workers, list(keys.values()))
         return [future for future, key in keys.items() if seconds.get(key, 0.0) > limit_s]
 
+    @cluster_errors()
     def abandon(self, futures: Iterable["Future[Any]"]) -> str:
         """Give up jobs that hang: the workers that have them are restarted, as nothing else ends what they are at.
 
@@ -139,7 +167,7 @@ class ClusterExecutor:
 
 
 async def _hand_over(job: DaskFuture, future: "Future[Any]") -> None:
-    """Give a future the outcome of a job, whatever it is.
+    """Give a future the outcome of a job, whatever it is, and errors of the cluster's as a sentence.
 
     The executor that Dask's client has leaves it waiting for ever if the scheduler dies while the result is fetched.
     """
@@ -147,14 +175,12 @@ async def _hand_over(job: DaskFuture, future: "Future[Any]") -> None:
         result, error = await job, None
     except Exception as raised:
         result, error = None, raised
-    if isinstance(error, CancelledError):
-        future.cancel()
-    if not future.set_running_or_notify_cancel():
+    if not future.set_running_or_notify_cancel():  # its job was given up, which is why it was cancelled
         return
     if error is None:
         future.set_result(result)
     else:
-        future.set_exception(error)
+        future.set_exception(_sentence(error))
 
 
 @dataclass(frozen=True)
@@ -324,7 +350,6 @@ def own_cluster(start: Callable[[str], SpecCluster], *, on_gpus: bool = False) -
         stack.enter_context(script_left_alone())
         with interrupts_held_back():
             client = stack.enter_context(Client(stack.enter_context(start(private))))
-        stack.enter_context(said_plainly())
         stack.enter_context(lost_workers_told(client))
         yield ClusterExecutor(client)
 
@@ -338,23 +363,9 @@ def cluster_at(address: str) -> Iterator[ClusterExecutor]:
     InputError
         If there is no way to a scheduler at the address (see `connect`), or it has no workers.
     """
-    with connect(address) as client, said_plainly(), lost_workers_told(client):
+    with connect(address) as client, lost_workers_told(client):
         if not workers_of(client):
             raise InputError(
                 f"the scheduler at {address!r} has no workers: start some with `dask worker {address}`"
             )
         yield ClusterExecutor(client)
-
-
-@contextmanager
-def said_plainly() -> Iterator[None]:
-    """Turn what a cluster says of a job that cannot be done into a `RunError`."""
-    try:
-        yield
-    except KilledWorker as error:
-        raise RunError(
-            "a job ended its worker several times over, most likely for want of memory: use a smaller chunk or "
-            "batch, or workers with more memory, and finish with --resume"
-        ) from error
-    except (CancelledError, CommClosedError, ClosedClientError) as error:
-        raise RunError("the cluster's scheduler is gone: start it again, and finish with --resume") from error

@@ -21,7 +21,7 @@ from urllib.parse import urlparse
 
 from distributed import Client, Future, get_worker
 
-from rsmtl.dispatch.executors import TRAINING, ClusterExecutor, offered
+from rsmtl.dispatch.executors import TRAINING, ClusterExecutor, cluster_errors, offered
 from rsmtl.errors import InputError, RunError
 from rsmtl.training.agent import Rendezvous, agent_command, run_agent, why_ranks_failed
 from rsmtl.training.config import TrainConfig, read_config
@@ -51,6 +51,7 @@ class Launch:
     device: Device = "auto"
 
 
+@cluster_errors()
 def launch(
     config: TrainConfig | str | Path,
     out: str | Path,
@@ -77,7 +78,7 @@ def launch(
         If the configuration or `out` are wrong, or there are too few workers.
     RunError
         If ranks failed more often than `max_restarts`, with the first one's own sentence; if fewer than `min_workers`
-        were left for longer than the timeout; or if SIGTERM came.
+        were left for longer than the timeout; if SIGTERM came, or the scheduler is gone.
     KeyboardInterrupt
         If Ctrl-C came; as with SIGTERM, the state is on the disk.
     """

@@ -39,7 +39,9 @@ def limited(
             raise RunError(f"{subject} took longer than {limit_s:g} s {became}: leave it out, or look at why")
     try:
         return future.result()
-    except KilledWorker as error:
+    except RunError as error:
+        if not isinstance(error.__cause__, KilledWorker):
+            raise
         raise RunError(
             f"{subject} ended its worker several times over, by a crash of a library or for want of memory: leave it "
             "out, or use workers with more memory"

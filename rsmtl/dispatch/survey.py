@@ -14,7 +14,7 @@ from typing import Any
 from distributed import Client
 
 from rsmtl.dispatch.connect import connect
-from rsmtl.dispatch.executors import ClusterExecutor, said_plainly, workers_of
+from rsmtl.dispatch.executors import ClusterExecutor, cluster_errors, workers_of
 
 SCHEDULER = "scheduler"
 
@@ -105,7 +105,7 @@ class Survey:
 @contextmanager
 def survey_at(address: str) -> Iterator[Survey]:
     """Survey a cluster that stands, which goes on when the block ends; errors as `connect`."""
-    with connect(address) as client, said_plainly():
+    with connect(address) as client, cluster_errors():
         yield Survey(client)
 
 

@@ -17,8 +17,9 @@ def look_for_scene(source: Any) -> dict[str, Any]:
 def look_at_scene(source: Any, assets: Any) -> dict[str, list[Any]]:
     """Open a scene, and return size and version of its files."""
     from rsmtl.scene.open import open_scene
+    from rsmtl.scene.sources import everywhere
 
-    return {file.href: [file.size_bytes, file.version] for file in open_scene(source, assets).sources}
+    return {file.href: list(everywhere(file)) for file in open_scene(source, assets).sources}
 
 
 def name_of(source: Any) -> str:

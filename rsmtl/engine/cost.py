@@ -20,6 +20,7 @@ from rsmtl.engine.plan import plan as lay
 from rsmtl.errors import PlanError, RsmtlError
 from rsmtl.models.model import Model
 from rsmtl.scene.open import Assets, SceneRef, open_scene
+from rsmtl.scene.profiles import Offset
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ def costs_of(
     assets: Assets | None,
     find_model: ModelFinder,
     settings: Settings,
+    offset: Offset = "item",
     executor: Executor | None = None,
     measure: bool = False,
     any_gsd: bool = False,
@@ -116,7 +118,7 @@ def costs_of(
     for ref in refs:
         name = ref.id
         try:
-            scene = open_scene(ref.source, assets, allow_no_crs=allow_no_crs)
+            scene = open_scene(ref.source, assets, offset, allow_no_crs=allow_no_crs)
             name = scene.id
             model = find_model(scene, settings, executor)
             laid = lay(scene, model, settings, measure=measure, any_gsd=any_gsd, executor=executor)

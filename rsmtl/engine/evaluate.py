@@ -88,7 +88,7 @@ def evaluate(
                 "classes can be left out of a comparison with truth only: give the truth, or no classes"
             )
         return _without_reference(folder, run, spec, executor)
-    given = truth if isinstance(truth, Mapping) else {None: truth}
+    given: dict[Any, Any] = dict(truth) if isinstance(truth, Mapping) else {None: truth}
     all_judged = [judge(folder, run, spec, name, open_truth(one), without) for name, one in given.items()]
     if without and not any(judged.head.kind == "classes" for judged in all_judged):
         heads = ", ".join(judged.head.name for judged in all_judged)

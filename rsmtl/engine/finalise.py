@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rsmtl import blend
 from rsmtl.engine.device import to_host
-from rsmtl.engine.outputs import CLASS_NODATA, PROBABILITY_STEPS
+from rsmtl.engine.outputs import CLASS_NODATA, MASK_VALID, PROBABILITY_STEPS
 from rsmtl.errors import ModelError
 from rsmtl.models.spec import HeadSpec
 from rsmtl.radiometry import Radiometry
@@ -62,13 +62,15 @@ def finalise_continuous(output: Output, radiometry: Radiometry, sums: Tensor, st
     -------
     ndarray
         `(C, H, W)` of the output's dtype. Integers are rounded and clipped to their type; a valid value that
-        would equal the sentinel moves by one, so that nodata always means not valid.
+        would equal the sentinel moves by one, so that nodata always means not valid. Of a mask, `(1, H, W)` uint8.
 
     Raises
     ------
     ModelError
         If an integer type cannot hold a value of a head in its own unit.
     """
+    if output.mask_of:
+        return to_host(sums[:1].isnan().logical_not_().to(torch.uint8).mul_(MASK_VALID)).numpy()
     dtype = np.dtype(output.dtype)
     gain, bias = _to_stored(output, radiometry, steps, len(sums), sums.device)
     whole = np.empty(tuple(sums.shape), dtype)

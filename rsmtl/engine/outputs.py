@@ -42,7 +42,7 @@ def outputs_of(spec: ModelSpec, scene: Scene, settings: Settings) -> tuple[Outpu
         if head.kind == "classes":
             found += _class_outputs(head, settings)
         else:
-            found.append(_continuous_output(head, scene))
+            found += _continuous_outputs(head, scene)
     return tuple(found)
 
 
@@ -83,23 +83,43 @@ def _unnamed(n_classes: int) -> tuple[ClassSpec, ...]:
     )
 
 
-def _continuous_output(head: HeadSpec, scene: Scene) -> Output:
+MASK_VALID = 255
+"""Masks hold this where a pixel is valid, and 0 where it is not, as GDAL's do."""
+
+
+def _continuous_outputs(head: HeadSpec, scene: Scene) -> list[Output]:
+    """Values, and a mask beside them where no sentinel can be told from a valid value."""
     if not head.like:
-        return _own_output(head)
+        return [_own_output(head)]
     like = scene.inputs[head.like]
     same_bands = head.channels == len(like.bands)
-    return Output(
+    nodata, masked = _nodata(like.storage)
+    values = Output(
         name=head.name,
         head=head.name,
         bands=like.bands if same_bands else tuple(f"band {k + 1}" for k in range(head.channels)),
         dtype=like.storage.dtype,
-        nodata=_nodata(like.storage),
+        nodata=nodata,
         scale=head.scale,
         band_scale=like.storage.scale if same_bands else like.storage.scale[:1],
         band_offset=like.storage.offset if same_bands else like.storage.offset[:1],
         like=head.like,
         description=f"in the values of input {head.like!r}",
+        mask=f"{head.name}_mask" if masked else "",
     )
+    if not masked:
+        return [values]
+    mask = Output(
+        name=values.mask,
+        head=head.name,
+        bands=("valid",),
+        dtype="uint8",
+        nodata=None,
+        scale=head.scale,
+        description=f"{MASK_VALID} where {head.name!r} is valid, 0 where it is not",
+        mask_of=head.name,
+    )
+    return [values, mask]
 
 
 def _own_output(head: HeadSpec) -> Output:
@@ -118,14 +138,14 @@ def _own_output(head: HeadSpec) -> Output:
     )
 
 
-def _nodata(storage: Storage) -> float | None:
-    """The input's own sentinel; else NaN, or the least number of an integer type that can have invalid pixels."""
+def _nodata(storage: Storage) -> tuple[float | None, bool]:
+    """The input's own sentinel, or else NaN; and whether a mask is needed, as any integer may be a valid value."""
     dtype = np.dtype(storage.dtype)
     if dtype.kind == "f":
-        return float("nan")
+        return float("nan"), False
     if storage.nodata is not None and _holds(dtype, storage.nodata):
-        return storage.nodata
-    return float(np.iinfo(dtype).min) if storage.masked else None
+        return storage.nodata, False
+    return None, storage.masked
 
 
 def _holds(dtype: np.dtype[Any], number: float) -> bool:

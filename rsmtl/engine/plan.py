@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache, cached_property
 from importlib.metadata import version
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -26,10 +27,10 @@ from rsmtl.models.margin import EdgeResponse
 from rsmtl.models.model import Model
 from rsmtl.models.spec import HeadSpec, ModelSpec
 from rsmtl.radiometry import Radiometry
-from rsmtl.redaction import redacted_value
+from rsmtl.redaction import redacted
 from rsmtl.scene.align import align, choice_note
 from rsmtl.scene.read import reduced, sample_values
-from rsmtl.scene.scene import Scene, SceneInput
+from rsmtl.scene.scene import Scene, SceneInput, SourceFile
 from rsmtl.shown import Shown, few
 from rsmtl.store.ledger import fingerprint_digest
 from rsmtl.store.output import Output
@@ -122,7 +123,7 @@ class Plan(Shown):
                 }
                 for name, found in self.scene.inputs.items()
             },
-            "sources": [redacted_value(asdict(source)) for source in self.scene.sources],
+            "sources": [_wherever(source) for source in self.scene.sources],
             "pixels": "" if self.scene.sources else tokenize(self.scene),
             "software": fingerprinted_software(),
         }
@@ -136,6 +137,12 @@ class Plan(Shown):
     def chunks(self) -> tuple[tuple[int, int], ...]:
         """All chunks, row by row."""
         return tuple(self.lattice.chunks())
+
+
+def _wherever(source: SourceFile) -> dict[str, Any]:
+    """Return what tells a source from another one: not where it is, as disks and catalogues are moved."""
+    name = PurePosixPath(redacted(source.href)).name
+    return {"name": name, "size_bytes": source.size_bytes, "version": redacted(source.version)}
 
 
 def plan(
@@ -173,6 +180,7 @@ def plan(
         If window, overlap and scales do not go together, a device that is to be probed is not there, the model has no
         head that is asked for, or the scene is more than 1.5 times finer or coarser than what it was trained on.
     """
+    model = model.as_it_is()
     spec = model.spec
     if model.fitted:
         check_radiometry(model.fitted, settings)

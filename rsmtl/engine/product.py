@@ -18,10 +18,10 @@ from rsmtl.engine.drain import JOB_LIMIT_S, Progress, drain
 from rsmtl.engine.events import tell_product
 from rsmtl.engine.executor import Executor, SerialExecutor
 from rsmtl.engine.mend import unmark_torn
-from rsmtl.engine.plan import plan
+from rsmtl.engine.plan import Plan, plan
 from rsmtl.engine.publish import publish
 from rsmtl.engine.standing import taken_up
-from rsmtl.errors import InputError, SceneWarning
+from rsmtl.errors import InputError, ResumeError, SceneWarning
 from rsmtl.logs import tell
 from rsmtl.models.model import Model
 from rsmtl.scene.scene import Scene
@@ -114,7 +114,8 @@ def write(
     SceneError, PlanError
         If scene, model, settings and workers do not go together. Nothing is left behind.
     ResumeError
-        If the folder holds something else, or an interrupted run and `resume` was not asked for.
+        If the folder holds something else, an interrupted run and `resume` was not asked for, or a finished product
+        of files whose version nobody can tell.
     RunError
         If the disk is full, workers die again and again, or another run is at work on the scene. What is finished
         stands, to be resumed.
@@ -126,7 +127,7 @@ def write(
     """
     started, clock = datetime.now(UTC), time.perf_counter()
     settings, executor = settings or Settings(), executor or SerialExecutor()
-    folder = product_folder(place(out), scene.id)
+    folder, model = product_folder(place(out), scene.id), model.as_it_is()
     asked = settings
     if not overwrite or (resume and finished(folder) is None):
         settings = taken_up(asked, folder, model)
@@ -135,12 +136,12 @@ def write(
         # begun anew, its sizes are chosen anew
         made = plan(scene, model, asked, any_gsd=any_gsd, executor=executor)
     check_fits(cost(made), executor)
-    if not overwrite and (run := _standing(folder, made.run)):
+    if not overwrite and (run := _standing(folder, made)):
         return stood(folder, run, time.perf_counter() - clock)
     refuse_symlinks(folder)
     executor.submit(check_device, made.settings.device).result()
     with claimed(folder) as check_claim:
-        if not overwrite and (run := _standing(folder, made.run)):  # by whoever had the claim until now
+        if not overwrite and (run := _standing(folder, made)):  # by whoever had the claim until now
             return stood(folder, run, time.perf_counter() - clock)
         for note in made.notes:
             tell(_LOG, "scene noted", level=logging.WARNING, scene=scene.id, note=note)
@@ -165,12 +166,19 @@ def write(
     return replace(product, notes=made.notes)
 
 
-def _standing(folder: Place, fingerprint: str) -> Run | None:
+def _standing(folder: Place, made: Plan) -> Run | None:
     """Return the record of a run's finished product; None if there is none, or it is damaged, and is to be written."""
     try:
-        return read_run(folder) if finished(folder) == fingerprint else None
+        run = read_run(folder) if finished(folder) == made.run else None
     except InputError:
         return None
+    untold = [source.href for source in made.scene.sources if not source.version]
+    if run is not None and untold:
+        raise ResumeError(
+            f"the product in {folder} was made of {untold[0]}, of which nobody can tell whether it has changed since "
+            "then: make it again with --overwrite"
+        )
+    return run
 
 
 def stood(folder: Place, run: Run, seconds: float) -> Product:

@@ -16,7 +16,7 @@ from rsmtl.engine.plan import Plan
 from rsmtl.errors import RsmtlError, RunError
 from rsmtl.models.checkpoint import locate
 from rsmtl.redaction import redacted, redacted_value
-from rsmtl.scene.sources import check_unchanged_remote
+from rsmtl.scene.sources import check_all_unchanged
 from rsmtl.store.claim import Check
 from rsmtl.store.cog import write_cog
 from rsmtl.store.folder import cog_path
@@ -38,11 +38,12 @@ def publish(plan: Plan, folder: Place, executor: Executor, started: datetime, ch
         If something cannot be written, another run has taken over, or an input has changed.
     """
     Ledger(folder, plan.run).check_current()
-    jobs: list[Future[float]] = [executor.submit(cog_job, folder, output) for output in plan.outputs]
+    files = [output for output in plan.outputs if not output.mask_of]  # a mask is in the file of its values
+    jobs: list[Future[float]] = [executor.submit(cog_job, folder, output) for output in files]
     seconds = {"cog": sum(job.result() for job in jobs)}
     seconds["quicklook"] = executor.submit(quicklook_job, executor.share(plan), folder).result()
     sweep(folder)  # what workers left that were killed while they wrote
-    check_unchanged_remote(plan.scene.sources)
+    check_all_unchanged(plan.scene.sources)
     check_claim()
     Ledger(folder, plan.run).check_current()
     run = _run(plan, folder, seconds, started)
@@ -58,6 +59,7 @@ def cog_job(folder: Place, output: Output) -> float:
             _stored(folder, output.name),
             cog_path(folder, output.name),
             nodata=output.nodata,
+            mask=_stored(folder, output.mask) if output.mask else None,
             bands=output.bands,
             classes=output.classes,
             band_scale=output.band_scale,

@@ -65,9 +65,11 @@ def seams(folder: Place, seed: int = 0) -> tuple[Seam, ...]:
     window, overlap = run.settings["window"], run.settings["overlap"]
     scene, found = SceneOf(run), []
     for group in open_product(folder).values():
-        for name, array in sorted(group.data_vars.items()):
+        masks = {array.attrs.get("ancillary_variables") for array in group.data_vars.values()}
+        for name in sorted({str(name) for name in group.data_vars} - masks):
+            array = group[name]
             scale = Fraction(int(array.encoding["shards"][-1]), run.chunk_px)
-            found.append(measure(array, str(name), int(window * scale), int(overlap * scale), scene, seed))
+            found.append(measure(array, name, int(window * scale), int(overlap * scale), scene, seed))
     return tuple(seam for seam in found if seam)
 
 

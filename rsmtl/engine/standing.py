@@ -1,7 +1,6 @@
 """Whether a scene's product stands already, found out without opening a raster: nightly runs find most of them so."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 
 from pydantic import ValidationError
 
@@ -11,21 +10,25 @@ from rsmtl.engine.plan import fingerprinted_software
 from rsmtl.errors import RsmtlError
 from rsmtl.models.model import Model
 from rsmtl.redaction import redacted_value
-from rsmtl.scene.open import Assets, Source, opened_with, scene_id
-from rsmtl.scene.sources import source_file
+from rsmtl.scene.open import Assets, opened_with, scene_id
+from rsmtl.scene.open import Source as WhatToOpen
+from rsmtl.scene.profiles import Offset
+from rsmtl.scene.scene import SourceFile
+from rsmtl.scene.sources import source_now
 from rsmtl.store.folder import product_folder
 from rsmtl.store.item import finished
 from rsmtl.store.ledger import Ledger
 from rsmtl.store.place import Place
-from rsmtl.store.provenance import Run, read_run
+from rsmtl.store.provenance import Run, Source, read_run
 
 
 def standing(
     out: Place,
-    source: Source,
+    source: WhatToOpen,
     assets: Assets | None,
     find_model: ModelFinder,
     settings: Settings,
+    offset: Offset = "item",
     *,
     allow_no_crs: bool = False,
 ) -> tuple[Place, Run] | None:
@@ -46,15 +49,21 @@ def standing(
         run = read_run(folder)
         same = (
             run.fingerprint == fingerprint
-            and run.opened_with == redacted_value(opened_with(source, assets, allow_no_crs=allow_no_crs))
+            and run.opened_with
+            == redacted_value(opened_with(source, assets, offset, allow_no_crs=allow_no_crs))
             and find_model.made(run.model_source, run.model_sha256)
             and _same_settings(run.settings, settings)
             and fingerprinted_software().items() <= run.software.items()
-            and all(one.model_dump() == asdict(source_file(one.href)) for one in run.sources)
+            and all(map(_certainly_unchanged, run.sources))
         )
     except RsmtlError:
         return None
     return (folder, run) if same else None
+
+
+def _certainly_unchanged(then: Source) -> bool:
+    source = SourceFile(**then.model_dump())
+    return source.version != "" and source_now(source) == source
 
 
 def taken_up(settings: Settings, folder: Place, model: Model) -> Settings:

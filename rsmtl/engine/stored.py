@@ -16,7 +16,7 @@ from rsmtl.store.zarr import open_product, read_region
 
 
 def stored_array(folder: Place, name: str) -> xr.DataArray:
-    """Return a stored array `(band, y, x)`, lazily.
+    """Return a stored array `(band, y, x)`, lazily; with a coordinate `valid` `(y, x)` if it has a mask.
 
     Raises
     ------
@@ -25,16 +25,25 @@ def stored_array(folder: Place, name: str) -> xr.DataArray:
     """
     for group in open_product(folder).values():
         if name in group:
-            return group[name]
+            return with_mask(group, name)
     raise InputError(f"the store in {folder} has no array {name!r}: make the product anew with --overwrite")
 
 
+def with_mask(group: xr.Dataset, name: str) -> xr.DataArray:
+    """Return an array of a product's group; with a coordinate `valid` `(y, x)` if it has a mask."""
+    array = group[name]
+    mask = array.attrs.get("ancillary_variables")
+    return array if mask is None else array.assign_coords(valid=group[mask][0].variable)
+
+
 def physical(stored: xr.DataArray) -> NDArray[np.float64]:
-    """Return an array's physical values `(bands, H, W)`, NaN where nodata."""
+    """Return an array's physical values `(bands, H, W)`, NaN where nodata or not valid by its mask."""
     values = stored.values.astype(np.float64)
     nodata = stored.attrs.get("_FillValue")
     if nodata is not None:
         values[stored.values == np.asarray(nodata).astype(stored.dtype)] = np.nan
+    if "valid" in stored.coords:
+        values[:, stored.valid.values == 0] = np.nan
     scale, offset = (
         np.reshape(stored.attrs.get(key, default), (-1, 1, 1))
         for key, default in (("scale_factor", 1.0), ("add_offset", 0.0))

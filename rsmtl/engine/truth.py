@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from odc.geo.geobox import GeoBox
 
 from rsmtl.config import Settings
 from rsmtl.engine.outputs import asked_heads
@@ -14,16 +13,13 @@ from rsmtl.engine.stored import physical, stored_array
 from rsmtl.errors import InputError
 from rsmtl.metrics import Confusion, Ergas, Metric, Part, Psnr, Q2n, QIndex, Sam, Scc, Ssim, Sums
 from rsmtl.models.spec import ClassSpec, HeadSpec, ModelSpec
-from rsmtl.scene.grid import crs_name, shift_px
+from rsmtl.scene.grid import check_lies_on
 from rsmtl.scene.scene import SceneInput
 from rsmtl.store.place import Place
 from rsmtl.store.provenance import Run
 
 IGNORED = 255
 """A label that no metric counts, besides the truth's own nodata."""
-
-GRID_TOLERANCE_PX = 0.01
-"""How far the truth's corners may lie from the product's."""
 
 Rectangle = tuple[slice, slice]
 
@@ -55,7 +51,9 @@ def judge(
         If no head fits, the truth lies on another grid, or a class left out is none.
     """
     head = _head_for(spec, name, truth, folder)
-    _check_grid(stored_array(folder, head.name).odc.geobox, truth, head.name)
+    check_lies_on(
+        "the truth", truth.geobox, f"the grid of {head.name!r}", stored_array(folder, head.name).odc.geobox
+    )
     if head.kind == "classes":
         names = tuple(c.name for c in head.classes) or tuple(f"class {k}" for k in range(head.n_classes))
         unknown = [one for one in without if one not in names]
@@ -150,21 +148,6 @@ def _bands_of_truth(head: HeadSpec) -> tuple[int, ...]:
     if head.kind == "continuous":
         return (head.channels,)
     return (1, 3) if head.classes else (1,)
-
-
-def _check_grid(grid: GeoBox, truth: SceneInput, head: str) -> None:
-    theirs = truth.geobox
-    same = grid.crs == theirs.crs and grid.shape == theirs.shape
-    if not same or shift_px(theirs, grid) > GRID_TOLERANCE_PX:
-        raise InputError(
-            f"the truth must lie on the grid of {head!r} ({_described(grid)}), but lies on {_described(theirs)}: "
-            "bring it there yourself, so that no label is interpolated"
-        )
-
-
-def _described(grid: GeoBox) -> str:
-    a, _, c, _, e, f = tuple(grid.affine)[:6]
-    return f"{crs_name(grid)}, {grid.shape.y}×{grid.shape.x} px of {a:.6g} by {e:.6g} from ({c:.6f}, {f:.6f})"
 
 
 def measure_job(judged: Judged, read: Rectangle, own: Rectangle, origin: tuple[int, int]) -> tuple[Sums, ...]:

@@ -24,7 +24,7 @@ from rsmtl.store.folder import FINGERPRINT_NAME, ITEM_NAME, LEDGER_NAME
 from rsmtl.store.item import damaged_files
 from rsmtl.store.ledger import Ledger, fingerprint_digest
 from rsmtl.store.place import Place, disk_errors, read, remove
-from rsmtl.store.provenance import read_run, software
+from rsmtl.store.provenance import Run, read_run, software
 from rsmtl.store.zarr import damaged_metadata
 
 
@@ -92,7 +92,7 @@ def verify(folder: Place, n_chunks: int = 4, seed: int = 0) -> Verification:
         differing=tuple((chunk, name) for chunk in chosen for name in _differing(made, folder, chunk)),
         torn=torn,
         damaged=(*damaged_files(folder), *_damaged_fingerprint(folder, run.fingerprint), *metadata),
-        changed_inputs=_changed_inputs(folder, made),
+        changed_inputs=_changed_inputs(run, made),
         seams=() if metadata or torn else seams(folder, seed),
         item=item,
     )
@@ -131,8 +131,8 @@ def _damaged_fingerprint(folder: Place, fingerprint: str) -> tuple[str, ...]:
     return () if fingerprint_digest(standing) == fingerprint else (f"{LEDGER_NAME}/{FINGERPRINT_NAME}",)
 
 
-def _changed_inputs(folder: Place, made: Plan) -> tuple[str, ...]:
-    then = {source["href"]: source for source in (Ledger(folder).fingerprint() or {}).get("sources", [])}
+def _changed_inputs(run: Run, made: Plan) -> tuple[str, ...]:
+    then = {source.href: source.model_dump() for source in run.sources}
     return tuple(s.href for s in made.scene.sources if s.href in then and then[s.href] != asdict(s))
 
 

@@ -8,16 +8,18 @@ import numpy as np
 import rasterio
 import rioxarray  # noqa: F401  # gives arrays their `.rio`
 import xarray as xr
+from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rioxarray.exceptions import RioXarrayError
 
 from rsmtl.errors import SceneError
-from rsmtl.scene.grid import SHEAR_PX, checked_grid, north_up
+from rsmtl.scene.grid import checked_grid, north_up
 from rsmtl.scene.lazy import lazy_bands
 from rsmtl.scene.limits import check_bands, check_size
 from rsmtl.scene.listed import listed
 from rsmtl.scene.physical import check_scaling, to_physical
+from rsmtl.scene.placement import transform_of
 from rsmtl.scene.reason import reason
 from rsmtl.scene.scene import Scene, SceneInput, SourceFile, Storage
 
@@ -96,6 +98,8 @@ def input_from_array(
     if array.dtype.kind not in "biuf":
         raise SceneError(f"{what} holds {array.dtype} values: give integers or real numbers")
     array, dims = _with_bands(what, array)
+    check_size(what, (array.sizes[dims[1]], array.sizes[dims[2]]))  # before a coordinate is read
+    array = _west_to_east(array, dims[2])
     geobox = _grid(what, array, dims, allow_no_crs)
     n = array.sizes.get(dims[0], 1)
     check_bands(what, n)
@@ -148,32 +152,29 @@ def _with_bands(what: str, array: xr.DataArray) -> tuple[xr.DataArray, tuple[str
 
 def _grid(what: str, array: xr.DataArray, dims: tuple[str, str, str], allow_no_crs: bool) -> GeoBox:
     shape = (array.sizes[dims[1]], array.sizes[dims[2]])
-    check_size(what, shape)
-    for dim in dims[1:]:
-        try:
-            places = array[dim].values if dim in array.coords else np.array([])
-        except Exception as error:  # a store's codecs raise what they like
-            raise SceneError(
-                f"{what} has coordinates {dim} that cannot be read ({reason(error)}): give an undamaged store"
-            ) from error
-        if places.dtype.kind not in "iuf":
-            raise SceneError(
-                f"{what} has coordinates {dim} that are no numbers: give those of its pixels' centres"
-            )
-        steps = np.diff(places)
-        if steps.size and np.abs(steps - steps.mean()).max() > SHEAR_PX * abs(steps.mean()):
-            raise SceneError(
-                f"{what} has unevenly spaced coordinates {dim}: interpolate it onto a regular grid first"
-            )
     try:
         with rasterio.Env():  # or GDAL would print what it thinks of the CRS
-            crs, affine = array.rio.crs, array.rio.transform()
+            crs = array.rio.crs
     except Exception as error:  # rioxarray passes on whatever PROJ and pyproj raise
         raise SceneError(
             f"{what} has a coordinate reference system that cannot be understood ({reason(error)}): write the right "
             "one, for example with rioxarray's `rio.write_crs`"
         ) from error
+    affine = Affine.identity()
+    if crs or (allow_no_crs and (dims[1] in array.coords or "spatial_ref" in array.coords)):
+        affine = transform_of(what, array, dims[1:])
     return checked_grid(what, crs, affine, shape, allow_no_crs)
+
+
+def _west_to_east(array: xr.DataArray, x: str) -> xr.DataArray:
+    """Turn columns that run east to west, by their coordinates, lazily."""
+    if x not in array.coords or array.sizes[x] < 2 or array[x].dtype.kind not in "iuf":
+        return array
+    try:
+        first, last = (float(array[x][k]) for k in (0, -1))
+    except Exception:  # what cannot be read is told of where all of it is read
+        return array
+    return array.isel({x: slice(None, None, -1)}) if last < first else array
 
 
 def _names(array: xr.DataArray, band: str, n: int) -> tuple[str, ...]:

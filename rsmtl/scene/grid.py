@@ -18,6 +18,9 @@ SHEAR_PX = 1e-3
 SAME_PX = 1e-6
 """Corners closer than this, in pixels, are the same place: rounding of decimal transforms, nothing more."""
 
+GRID_TOLERANCE_PX = 0.01
+"""How far the corners of labels, or of truth, may lie from those of what they are of."""
+
 _FARTHEST = 1e15
 """Coordinates beyond this are no place, in whatever unit."""
 _FINEST = 1e-12
@@ -71,11 +74,13 @@ def checked_grid(
     height, width = shape
     if abs(affine.b) * height > SHEAR_PX * abs(affine.a) or abs(affine.d) * width > SHEAR_PX * abs(affine.e):
         raise SceneError(
-            f"{what} lies on a rotated or sheared grid: resample it north up, for example with `gdalwarp`"
+            f"{what} lies on a rotated or sheared grid: resample it north up, for example with "
+            "`gdalwarp -dstalpha`, which keeps the corners around it from passing as valid"
         )
     if affine.a <= 0:
         raise SceneError(
-            f"{what} has columns that run east to west: resample it north up, for example with `gdalwarp`"
+            f"{what} has columns that run east to west: resample it north up, for example with "
+            "`gdalwarp -dstalpha`, which keeps the corners around it from passing as valid"
         )
     north_up_or_down = Affine(affine.a, 0, affine.c, 0, affine.e, affine.f)
     if not crs:
@@ -121,6 +126,27 @@ def north_up(data: xr.DataArray, geobox: GeoBox) -> tuple[xr.DataArray, GeoBox]:
 def same_grid(one: GeoBox, other: GeoBox) -> bool:
     """Return whether two grids are the same, up to a shift of any corner by 1e-6 pixels."""
     return one.shape == other.shape and one.crs == other.crs and shift_px(one, other) <= SAME_PX
+
+
+def check_lies_on(what: str, its: GeoBox, whose: str, wanted: GeoBox) -> None:
+    """Refuse what must lie on a grid and does not: labels, and whatever else is compared pixel by pixel.
+
+    Raises
+    ------
+    SceneError
+        If CRS, size, place or GSD differ.
+    """
+    same = wanted.crs == its.crs and wanted.shape == its.shape
+    if not same or shift_px(its, wanted) > GRID_TOLERANCE_PX:
+        raise SceneError(
+            f"{what} must lie on {whose} ({_described(wanted)}), but lies on {_described(its)}: bring it there "
+            "yourself, so that no label is interpolated"
+        )
+
+
+def _described(grid: GeoBox) -> str:
+    a, _, c, _, e, f = tuple(grid.affine)[:6]
+    return f"{crs_name(grid)}, {grid.shape.y}×{grid.shape.x} px of {a:.6g} by {e:.6g} from ({c:.6f}, {f:.6f})"
 
 
 def shift_px(one: GeoBox, other: GeoBox) -> float:

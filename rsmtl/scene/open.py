@@ -6,14 +6,16 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import urlparse
+from urllib.parse import parse_qs, unquote, urlparse
 
 import pystac
 
 from rsmtl.errors import SceneError
 from rsmtl.gdal import is_remote
+from rsmtl.redaction import is_url, redacted
 from rsmtl.scene.api import api_of
 from rsmtl.scene.document import read_document, read_documents
+from rsmtl.scene.profiles import Offset, number_of
 from rsmtl.scene.raster import open_raster
 from rsmtl.scene.reason import reason
 from rsmtl.scene.scene import Scene, SceneInput
@@ -23,8 +25,13 @@ from rsmtl.scene.stac import as_stac, item_hrefs, item_scene, read_stac
 from rsmtl.scene.stack import combine
 from rsmtl.scene.zarr import is_zarr, open_zarr
 
-Source = str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]]
-"""A path or URL, or several by the name of the input each gives."""
+One = str | os.PathLike[str]
+Source = One | Mapping[str, One | Sequence[One]]
+"""A path or URL, or several by the name of the input each gives; a list for an input whose bands are files of their
+own."""
+
+Plain = str | dict[str, str | list[str]]
+"""A source with absolute paths, as JSON has it."""
 
 Assets = Sequence[str] | Mapping[str, Sequence[str]]
 """What to take of a source: assets of an item (or bands of one, `visual:red`), variables of a Zarr store, bands of a
@@ -40,7 +47,7 @@ class SceneRef:
 
     id: str
     """Of the item if it was read, else the name of its file."""
-    source: str | Mapping[str, str]
+    source: Plain
     """What `open_scene` takes."""
 
 
@@ -67,7 +74,7 @@ def scene_refs(source: Source, search: Search | None = None) -> Iterator[SceneRe
             raise SceneError(
                 f"'{plain}' is no STAC catalogue, and only items can be searched ({bounds}): leave the search out"
             )
-        yield SceneRef(_file_id(plain), plain)
+        yield SceneRef(file_id(plain), plain)
         return
     looked_at = taken = 0
     for looked_at, (ref, item) in enumerate(_offered(plain, bounds), start=1):  # noqa: B007  # for the message below
@@ -94,12 +101,12 @@ def _offered(plain: str, search: Search) -> Iterator[tuple[SceneRef, Any]]:
     elif search.bounded:
         yield from ((_ref(href, item), item) for href, item in read_documents(item_hrefs(read)))
     else:
-        yield from ((SceneRef(_file_id(href), href), None) for href in item_hrefs(read))
+        yield from ((SceneRef(file_id(href), href), None) for href in item_hrefs(read))
 
 
 def _ref(href: str, item: Any) -> SceneRef:
     name = item.get("id") if isinstance(item, Mapping) else None
-    return SceneRef(name if isinstance(name, str) and name else _file_id(href), href)
+    return SceneRef(name if isinstance(name, str) and name else file_id(href), href)
 
 
 def _keeps_to(search: Search, item: Any) -> bool:
@@ -110,7 +117,9 @@ def _keeps_to(search: Search, item: Any) -> bool:
         return True
 
 
-def open_scene(source: Source, assets: Assets | None = None, *, allow_no_crs: bool = False) -> Scene:
+def open_scene(
+    source: Source, assets: Assets | None = None, offset: Offset = "item", *, allow_no_crs: bool = False
+) -> Scene:
     """Open a scene; only metadata is read.
 
     Parameters
@@ -121,6 +130,8 @@ def open_scene(source: Source, assets: Assets | None = None, *, allow_no_crs: bo
     assets
         What of it to take; see `Assets`. None takes all bands of a raster, and offers each variable of a Zarr
         store and each data asset of an item as an input for `align` to choose from.
+    offset
+        What is added to a raster's scaled values: `item`, what the item says, or else the file; `none`; or a number.
     allow_no_crs
         Take images that lie nowhere on the Earth: their grid is that of their pixels, and what is made of them has no
         coordinate reference system either. Refused otherwise.
@@ -138,27 +149,29 @@ def open_scene(source: Source, assets: Assets | None = None, *, allow_no_crs: bo
         If something is missing or cannot be used: the message says what, and what to do.
     """
     plain, chosen = _plain(source), _by_input(assets)
-    told = opened_with(source, assets, allow_no_crs=allow_no_crs)
+    told = opened_with(source, assets, offset, allow_no_crs=allow_no_crs)
     if isinstance(plain, str) and _is_stac(plain):
         item = read_stac(plain)
         if not isinstance(item, pystac.Item):
             raise SceneError(
                 f"'{plain}' is a catalogue, not a scene: open the scenes that `scene_refs` finds in it"
             )
-        return replace(item_scene(item, chosen, allow_no_crs), opened_with=told)
-    inputs = _inputs(plain, chosen, allow_no_crs)
+        return replace(item_scene(item, chosen, offset, allow_no_crs), opened_with=told)
+    inputs = _inputs(plain, chosen, offset, allow_no_crs)
     files = tuple(dict.fromkeys(f for found in inputs.values() for f in found.sources))
     return Scene(
-        id=_file_id(plain), inputs=inputs, sources=files, properties=_datetime(inputs), opened_with=told
+        id=file_id(plain), inputs=inputs, sources=files, properties=_datetime(inputs), opened_with=told
     )
 
 
 def opened_with(
-    source: Source, assets: Assets | None = None, *, allow_no_crs: bool = False
+    source: Source, assets: Assets | None = None, offset: Offset = "item", *, allow_no_crs: bool = False
 ) -> dict[str, Any]:
     """Return the `opened_with` of the scene that `open_scene` gives for the same arguments."""
-    allowed = {"allow_no_crs": True} if allow_no_crs else {}
-    return {"source": _plain(source), "assets": _by_input(assets), **allowed}
+    told: dict[str, Any] = {"source": _plain(source), "assets": _by_input(assets)}
+    if offset != "item":
+        told["offset"] = offset
+    return {**told, "allow_no_crs": True} if allow_no_crs else told
 
 
 def scene_id(source: Source) -> str | None:
@@ -171,7 +184,7 @@ def scene_id(source: Source) -> str | None:
     """
     plain = _plain(source)
     if not isinstance(plain, str) or not _is_stac(plain):
-        return _file_id(plain)
+        return file_id(plain)
     document = read_document(plain)
     found = document.get("id") if isinstance(document, Mapping) else None
     return found if isinstance(found, str) else None
@@ -211,16 +224,22 @@ def reopen(opened_with: Mapping[str, Any]) -> Scene:
     return open_scene(
         opened_with["source"],
         opened_with.get("assets"),
+        opened_with.get("offset", "item"),
         allow_no_crs=opened_with.get("allow_no_crs", False),
     )
 
 
-def _plain(source: Source) -> str | dict[str, str]:
+def _plain(source: Source) -> Plain:
     """Absolute paths and URLs as strings, so that a scene can be opened again from another folder."""
     if isinstance(source, Mapping):
         if not source:
             raise SceneError("no file was given: give at least one input, as name and path")
-        return {name: _absolute(os.fspath(path)) for name, path in source.items()}
+        return {
+            name: _absolute(os.fspath(path))
+            if isinstance(path, str | os.PathLike)
+            else [_absolute(os.fspath(one)) for one in path]
+            for name, path in source.items()
+        }
     return _absolute(os.fspath(source))
 
 
@@ -245,9 +264,16 @@ def _is_stac(href: str) -> bool:
     return is_remote(href) and (in_api or (path.suffix == "" and not is_zarr(href)))
 
 
-def _file_id(plain: str | Mapping[str, str]) -> str:
-    href = plain if isinstance(plain, str) else next(iter(plain.values()))
-    return PurePosixPath(urlparse(href).path if is_remote(href) else href).stem
+def file_id(plain: Plain) -> str:
+    """Return the id of a scene that is told by its file alone: its name without suffix, and no secret of a URL."""
+    href = _files(plain)[0]
+    if is_url(href):  # in any spelling: with a scheme, or as GDAL has it
+        href = redacted(href)
+        query = parse_qs(href.partition("?")[2])
+        href = query["url"][0] if "url" in query else href
+        path = urlparse(href).path if "://" in href and not href.startswith("/vsi") else href
+        return PurePosixPath(unquote(path.partition("?")[0])).stem
+    return PurePosixPath(href).stem
 
 
 def _by_input(assets: Assets | None) -> dict[str, list[str]] | None:
@@ -262,16 +288,24 @@ def _by_input(assets: Assets | None) -> dict[str, list[str]] | None:
 
 
 def _inputs(
-    plain: str | dict[str, str], chosen: dict[str, list[str]] | None, allow_no_crs: bool
+    plain: Plain, chosen: dict[str, list[str]] | None, offset: Offset, allow_no_crs: bool
 ) -> dict[str, SceneInput]:
     """Open rasters and Zarr stores."""
+    number = number_of(offset)
+    stores = [href for href in _files(plain) if is_zarr(href)]
+    if number is not None and stores:
+        raise SceneError(
+            f"'{stores[0]}' is a Zarr store, whose offset is decoded as it says: leave `--offset` out, or correct "
+            "`add_offset` in the store"
+        )
     if isinstance(plain, str):
         if is_zarr(plain):
             return _zarr_inputs(plain, chosen, allow_no_crs)
         if chosen is None:
-            return {ONLY_INPUT: open_raster(ONLY_INPUT, plain, allow_no_crs=allow_no_crs)}
+            return {ONLY_INPUT: open_raster(ONLY_INPUT, plain, offset=number, allow_no_crs=allow_no_crs)}
         return {
-            name: open_raster(name, plain, bands, allow_no_crs=allow_no_crs) for name, bands in chosen.items()
+            name: open_raster(name, plain, bands, offset=number, allow_no_crs=allow_no_crs)
+            for name, bands in chosen.items()
         }
     strays = sorted(set(chosen or ()) - set(plain))
     if strays:
@@ -279,16 +313,58 @@ def _inputs(
             f"assets are named for {', '.join(map(repr, strays))}, but the files are for "
             f"{', '.join(map(repr, plain))}: name them by input, as in {next(iter(plain))}=1,2,3"
         )
-    return {name: _single(name, href, (chosen or {}).get(name), allow_no_crs) for name, href in plain.items()}
+    return {
+        name: _single(name, href, (chosen or {}).get(name), number, allow_no_crs)
+        for name, href in plain.items()
+    }
 
 
-def _single(name: str, href: str, wanted: Sequence[str] | None, allow_no_crs: bool) -> SceneInput:
+def _files(plain: Plain) -> list[str]:
+    if isinstance(plain, str):
+        return [plain]
+    return [one for given in plain.values() for one in ([given] if isinstance(given, str) else given)]
+
+
+def _single(
+    name: str,
+    href: str | list[str],
+    wanted: Sequence[str] | None,
+    offset: float | None,
+    allow_no_crs: bool,
+) -> SceneInput:
+    if not isinstance(href, str):
+        if not href:
+            raise SceneError(f"no file was given for input {name!r}: give at least one")
+        return _of_files(name, href, wanted, offset, allow_no_crs)
     if not is_zarr(href):
-        return open_raster(name, href, wanted, allow_no_crs=allow_no_crs)
+        return open_raster(name, href, wanted, offset=offset, allow_no_crs=allow_no_crs)
     found = _zarr_inputs(href, {name: list(wanted)} if wanted else None, allow_no_crs)
     if len(found) > 1:
         raise SceneError(f"'{href}' holds the variables {', '.join(found)}: say which make up input {name!r}")
     return replace(next(iter(found.values())), name=name)
+
+
+def _of_files(
+    name: str,
+    hrefs: Sequence[str],
+    wanted: Sequence[str] | None,
+    offset: float | None,
+    allow_no_crs: bool,
+) -> SceneInput:
+    """Put an input together of files that have one band each, called as their files are."""
+    found = [_single(name, href, None, offset, allow_no_crs) for href in hrefs]
+    several = next((href for href, one in zip(hrefs, found, strict=True) if len(one.bands) != 1), None)
+    if several is not None:
+        raise SceneError(
+            f"'{several}' is one of {len(hrefs)} files for input {name!r} and has several bands: files that make up "
+            "one input have one band each"
+        )
+    if wanted is not None:
+        raise SceneError(
+            f"input {name!r} is made of {len(hrefs)} files, and bands of it are named too: give the files "
+            "of those bands"
+        )
+    return combine(name, [replace(one, bands=(file_id(h),)) for h, one in zip(hrefs, found, strict=True)])
 
 
 def _zarr_inputs(href: str, chosen: dict[str, list[str]] | None, allow_no_crs: bool) -> dict[str, SceneInput]:

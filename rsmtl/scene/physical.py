@@ -14,6 +14,8 @@ def to_physical(
     nodata: Sequence[float | None],
     scale: Sequence[float],
     offset: Sequence[float],
+    *,
+    together: bool = False,
 ) -> NDArray[np.float32]:
     """Return `stored × scale + offset` band by band, NaN where a band holds its sentinel.
 
@@ -27,14 +29,20 @@ def to_physical(
         `(bands, H, W)` of any real dtype. NaN stays NaN.
     nodata, scale, offset
         One entry per band; a sentinel that the dtype cannot hold matches nothing.
+    together
+        Whether a pixel is invalid only where all bands hold their sentinels, and then in all.
     """
     with np.errstate(over="ignore"):  # a double beyond float32 becomes inf, which is not valid either
         values = stored.astype(np.float32)
         for band, (a, b) in enumerate(zip(scale, offset, strict=True)):
             if a != 1.0 or b != 0.0:
                 values[band] = stored[band].astype(np.float64) * a + b
-    for band, sentinel in enumerate(nodata):
-        matchable = _as_stored(sentinel, stored.dtype)
+    sentinels = [_as_stored(sentinel, stored.dtype) for sentinel in nodata]
+    if together and None not in sentinels:
+        empty = np.logical_and.reduce([band == one for band, one in zip(stored, sentinels, strict=True)])
+        values[:, empty] = np.nan
+        return values
+    for band, matchable in enumerate(sentinels):
         if matchable is not None:
             np.putmask(values[band], stored[band] == matchable, np.float32(np.nan))
     return values

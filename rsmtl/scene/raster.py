@@ -26,7 +26,7 @@ from rsmtl.scene.listed import listed
 from rsmtl.scene.physical import check_scaling, to_physical
 from rsmtl.scene.reason import reason
 from rsmtl.scene.scene import SceneInput, Storage
-from rsmtl.scene.sources import local_path, source_file
+from rsmtl.scene.sources import local_path, raster_sources
 from rsmtl.scene.trust import check_driver
 from rsmtl.scene.virtual import check_sources
 
@@ -36,6 +36,9 @@ class Declared:
     """What a STAC item says about a band; it outranks what the file says, None leaves it to the file."""
 
     name: str | None = None
+    """What it is called by where several have names in common; else the common name."""
+    names: tuple[str, ...] = ()
+    """All that it is called by."""
     nodata: float | None = None
     scale: float | None = None
     offset: float | None = None
@@ -57,11 +60,13 @@ class RasterReader:
     masks: tuple[int, ...] = ()
     """Bands whose GDAL mask is read: one for a mask of all bands, else all, or none."""
     alpha: int | None = None
+    together: bool = False
+    """Whether a pixel is nodata only where all bands have their sentinels: 0 of black is a value of a colour's."""
     _handles: threading.local = field(default_factory=threading.local, repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
         values = (self.href, self.size, self.bands, self.dtype, self.nodata, self.scale, self.offset)
-        return RasterReader, (*values, self.masks, self.alpha)
+        return RasterReader, (*values, self.masks, self.alpha, self.together)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -91,7 +96,7 @@ class RasterReader:
                 f"'{self.href}' cannot be read at rows {y.start} to {y.stop}, columns {x.start} to {x.stop} "
                 f"({reason(error)}): the file is damaged or its server does not answer"
             ) from error
-        values = to_physical(stored, self.nodata, self.scale, self.offset)
+        values = to_physical(stored, self.nodata, self.scale, self.offset, together=self.together)
         for mask in valid:
             np.putmask(values, np.broadcast_to(mask == 0, values.shape), np.float32(np.nan))
         return values
@@ -111,6 +116,7 @@ def open_raster(
     declared: Sequence[Declared] = (),
     *,
     indices: bool = False,
+    offset: float | None = None,
     allow_no_crs: bool = False,
 ) -> SceneInput:
     """Open a raster as an input of a scene; no pixel is read.
@@ -125,6 +131,8 @@ def open_raster(
         One entry per band of the file, with or without alpha.
     indices
         Take indices into a colour table as they are: they are labels. Refused otherwise.
+    offset
+        What is added to scaled values, whatever file and item say. None leaves it to them.
     allow_no_crs
         Take a file without a CRS, too.
 
@@ -143,7 +151,7 @@ def open_raster(
                 _check_values(f"'{href}'", dataset, indices)
                 check_blocks(f"'{href}'", href, dataset)
                 check_sources(f"'{href}'", href, dataset)
-                return _describe(name, href, dataset, bands, declared, allow_no_crs)
+                return _describe(name, href, dataset, bands, declared, offset, allow_no_crs)
     except SceneError:
         raise
     except Exception as error:  # rasterio lets exceptions of GDAL's through that share no base class
@@ -192,14 +200,18 @@ def _describe(
     dataset: DatasetReader,
     wanted: Sequence[str] | None,
     declared: Sequence[Declared],
+    offset: float | None,
     allow_no_crs: bool,
 ) -> SceneInput:
     what = f"'{href}'"
     geobox = _grid(what, dataset, allow_no_crs)
-    known = _by_band(what, dataset, declared)
-    bands = _choose(what, wanted, known, _alpha(dataset))
+    alpha = _alpha(what, dataset, wanted, declared)
+    known = _by_band(what, dataset, declared, alpha)
+    if offset is not None:
+        known = {k: replace(d, offset=offset) for k, d in known.items()}
+    bands = _choose(what, wanted, known, alpha)
     names = tuple(str(known[k].name) for k in bands)
-    reader = _reader(href, dataset, bands, known)
+    reader = _reader(href, dataset, bands, known, alpha)
     data, geobox = north_up(lazy_bands(reader, names), geobox)
     return SceneInput(
         name=name,
@@ -209,7 +221,7 @@ def _describe(
         geobox=geobox,
         storage=_storage(reader),
         bands=names,
-        sources=(source_file(href),),
+        sources=raster_sources(href, dataset.files),
     )
 
 
@@ -238,23 +250,26 @@ def _check_values(what: str, dataset: DatasetReader, indices: bool) -> None:
     if ColorInterp.palette in dataset.colorinterp and not indices:
         raise SceneError(
             f"{what} holds indices into a colour table, not values: turn them into red, green and blue with "
-            "`gdal_translate -expand rgb`"
+            "`gdal_translate -expand rgba`, whose fourth band keeps what is nodata"
         )
 
 
 def _grid(what: str, dataset: DatasetReader, allow_no_crs: bool) -> GeoBox:
     if dataset.transform.is_identity and dataset.gcps[0]:
         raise SceneError(
-            f"{what} is located by ground control points only: put it on a grid with `gdalwarp` first"
+            f"{what} is located by ground control points only: put it on a grid with `gdalwarp -dstalpha` first"
         )
     if dataset.transform.is_identity and dataset.rpcs:
-        raise SceneError(f"{what} is located by RPCs only: orthorectify it with `gdalwarp -rpc` first")
+        raise SceneError(
+            f"{what} is located by RPCs only: orthorectify it with `gdalwarp -rpc -dstalpha` first"
+        )
     return checked_grid(what, dataset.crs, dataset.transform, dataset.shape, allow_no_crs)
 
 
-def _by_band(what: str, dataset: DatasetReader, declared: Sequence[Declared]) -> dict[int, Declared]:
+def _by_band(
+    what: str, dataset: DatasetReader, declared: Sequence[Declared], alpha: int | None
+) -> dict[int, Declared]:
     """Match what is declared to the file's bands, by number, and name them all."""
-    alpha = _alpha(dataset)
     said = dict.fromkeys(dataset.indexes, Declared())
     valued = [k for k in said if k != alpha]
     if len(declared) in (len(said), len(valued)):
@@ -276,7 +291,17 @@ def _choose(
         if not valued:
             raise SceneError(f"{what} holds nothing but an alpha band: give a raster with values")
         return tuple(valued)
-    by_name = {n.lower(): k for k, n in reversed(valued.items())} | {str(k): k for k in known}
+    called = {k: {valued[k].lower(), *map(str.lower, known[k].names)} for k in valued}
+    by_name = {name: k for k, names in reversed(called.items()) for name in names} | {
+        str(k): k for k in known
+    }
+    for name in wanted:
+        of = [k for k, names in called.items() if name.lower() in names]
+        if len(of) > 1 and not (name.isdigit() and int(name) in known):
+            raise SceneError(
+                f"{what} has {len(of)} bands called {name!r}: name the one that is meant by its number or a name of "
+                f"its own ({listed(f'{k} ({valued[k]})' for k in of)})"
+            )
     missing = [n for n in wanted if n.lower() not in by_name]
     if missing:
         offered = listed(str(k) if n == str(k) else f"{k} ({n})" for k, n in valued.items())
@@ -284,8 +309,49 @@ def _choose(
     return tuple(by_name[n.lower()] for n in wanted)
 
 
-def _alpha(dataset: DatasetReader) -> int | None:
-    return next((k for k, c in enumerate(dataset.colorinterp, start=1) if c is ColorInterp.alpha), None)
+def _alpha(
+    what: str, dataset: DatasetReader, wanted: Sequence[str] | None, declared: Sequence[Declared]
+) -> int | None:
+    """Return the number of the band that is a mask; None if there is none, or it is a band by all that is said of it.
+
+    Many files of red, green, blue and near infrared call the fourth alpha, as GDAL does unless it is told otherwise.
+    So an item that gives it another name outranks that, and a band whose values are those of an image is no mask.
+    """
+    alpha = next((k for k, c in enumerate(dataset.colorinterp, start=1) if c is ColorInterp.alpha), None)
+    if alpha is None:
+        return None
+    if len(declared) == dataset.count and (name := declared[alpha - 1].name):
+        return alpha if name.lower() in ("alpha", "mask", "opacity", "dataset_mask") else None
+    if not _is_image(dataset, alpha):
+        return alpha
+    if wanted is None:
+        raise SceneError(
+            f"{what} calls band {alpha} alpha, but it has the values of an image: say which bands to take with "
+            f"`--assets`, as in {','.join(str(k) for k in dataset.indexes if k != alpha)} or "
+            f"{','.join(map(str, dataset.indexes))}, by which none is a mask"
+        )
+    return None
+
+
+def _is_image(dataset: DatasetReader, alpha: int) -> bool:
+    """Whether an alpha band has many values between none and all in a sample: masks have few, at their edges."""
+    top = np.iinfo(dataset.dtypes[alpha - 1]).max if np.dtype(dataset.dtypes[alpha - 1]).kind in "iu" else 1
+    height, width = dataset.shape
+    rows, cols = (sorted({int(size * part) for part in (0, 0.25, 0.5, 0.75)}) for size in (height, width))
+    blocks = [
+        dataset.read(
+            alpha, window=Window(x, y, min(_ALPHA_PX, width - x), min(_ALPHA_PX, height - y))
+        ).ravel()
+        for y in rows
+        for x in cols
+    ]
+    sample = np.concatenate(blocks)
+    between = sample[(sample > 0) & (sample < top)]
+    return between.size > 0.25 * sample.size and np.unique(between).size >= 16
+
+
+_ALPHA_PX = 64
+"""Edge of the blocks by which an alpha band is judged."""
 
 
 def _band_name(dataset: DatasetReader, band: int) -> str:
@@ -295,9 +361,13 @@ def _band_name(dataset: DatasetReader, band: int) -> str:
 
 
 def _reader(
-    href: str, dataset: DatasetReader, bands: tuple[int, ...], known: Mapping[int, Declared]
+    href: str,
+    dataset: DatasetReader,
+    bands: tuple[int, ...],
+    known: Mapping[int, Declared],
+    alpha: int | None,
 ) -> RasterReader:
-    alpha = _alpha(dataset)
+    masks = _masks(dataset, bands)
     scale = tuple(_said(known[k].scale, dataset.scales[k - 1], 1.0) for k in bands)
     offset = tuple(_said(known[k].offset, dataset.offsets[k - 1], 0.0) for k in bands)
     check_scaling(f"'{href}'", scale, offset)
@@ -307,15 +377,20 @@ def _reader(
         bands=bands,
         dtype=np.result_type(*(dataset.dtypes[k - 1] for k in bands)).name,
         nodata=tuple(
-            dataset.nodatavals[k - 1] if known[k].nodata is None else known[k].nodata for k in bands
+            (None if masks else dataset.nodatavals[k - 1]) if known[k].nodata is None else known[k].nodata
+            for k in bands
         ),
         scale=scale,
         offset=offset,
-        masks=_masks(dataset, bands),
+        masks=masks,
         alpha=None
         if alpha in bands
         else alpha,  # asked for by number: it is none, whatever the file calls it
+        together={dataset.colorinterp[k - 1] for k in bands} >= _COLORS,
     )
+
+
+_COLORS = {ColorInterp.red, ColorInterp.green, ColorInterp.blue}
 
 
 def _said(declared: float | None, of_file: float | None, default: float) -> float:
@@ -324,7 +399,7 @@ def _said(declared: float | None, of_file: float | None, default: float) -> floa
 
 
 def _masks(dataset: DatasetReader, bands: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the bands whose GDAL mask says more than sentinel and alpha do."""
+    """Return the bands whose GDAL mask says more than sentinel and alpha do; as in GDAL, it outranks the sentinel."""
     flags = [dataset.mask_flag_enums[k - 1] for k in bands]
     plain = {MaskFlags.all_valid, MaskFlags.nodata, MaskFlags.alpha}
     if all(plain.intersection(f) for f in flags):

@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from odc.geo.overlap import ReprojectInfo, compute_reproject_roi
 from odc.geo.warp import rio_reproject
 
+from rsmtl.scene.region import overlaps, region_under, shrink, turned
 from rsmtl.scene.scene import SceneInput
 
 Resampling = Literal["nearest", "bilinear", "cubic"]
@@ -56,36 +56,41 @@ class ResampledReader:
         return region
 
     @cached_property
-    def overlap(self) -> ReprojectInfo:
-        """How the two grids lie to each other."""
-        return compute_reproject_roi(self.source.geobox, self.target, padding=1)
-
-    @property
     def overlaps(self) -> bool:
         """Whether the source covers any of the target."""
-        return all(span.stop > span.start for span in self.overlap.roi_dst)
+        return overlaps(self.source.geobox, self.target)
+
+    @cached_property
+    def _shrink(self) -> tuple[float, float]:
+        return shrink(self.source.geobox, self.target)
 
     def _block(self, top: int, left: int) -> NDArray[np.float32]:
         height, width = self.target.shape
         grid = self.target[top : min(top + BLOCK_PX, height), left : min(left + BLOCK_PX, width)]
         values = np.full((self.shape[0], *grid.shape), np.nan, np.float32)
-        y_scale, x_scale = (_kernel_scale(s) for s in self.overlap.scale2.yx)
+        y_scale, x_scale = map(_kernel_scale, self._shrink)
         reach = ceil(RADIUS_PX[self.resampling] / min(y_scale, x_scale)) + 2
-        y, x = compute_reproject_roi(self.source.geobox, grid, padding=reach).roi_src
-        if y.start >= y.stop or x.start >= x.stop:
-            return values
-        return rio_reproject(
-            self.source.read(slice(y.start, y.stop), slice(x.start, x.stop)),
-            values,
-            self.source.geobox[y, x],
-            grid,
-            resampling=self.resampling,
-            src_nodata=np.nan,
-            dst_nodata=np.nan,
-            ydim=1,
-            XSCALE=x_scale,
-            YSCALE=y_scale,
-        )
+        for placed in turned(self.source.geobox):
+            region = region_under(placed, grid, reach)
+            if region is None:
+                continue
+            y, x = region
+            part = rio_reproject(
+                self.source.read(slice(y.start, y.stop), slice(x.start, x.stop)),
+                np.full_like(values, np.nan),
+                placed[y, x],
+                grid,
+                resampling=self.resampling,
+                src_nodata=np.nan,
+                dst_nodata=np.nan,
+                ydim=1,
+                XSCALE=x_scale,
+                YSCALE=y_scale,
+            )
+            np.copyto(
+                values, part, where=np.isnan(values)
+            )  # where longitudes jump, each has a part of the block
+        return values
 
 
 def _common(asked: slice, start: int, size: int) -> tuple[slice, slice]:

@@ -38,7 +38,7 @@ class SourceFile:
     href: str
     size_bytes: int | None = None
     version: str = ""
-    """Modification time in ns, or the etag or last-modified of a server; empty if neither is known."""
+    """What is known of it, such as times of a file or the etag of a server (`sources.py`); empty if that is nothing."""
 
 
 @dataclass(frozen=True, repr=False)

@@ -1,6 +1,7 @@
 """`Search`: which items of a catalogue are wanted, by time, place, clouds and collection."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, date, datetime, time
 from typing import Any
 
@@ -140,4 +141,7 @@ def _loosely(text: str) -> datetime:
 
 
 def _at_most(found: Any, limit: float) -> bool:
+    if isinstance(found, str):  # as some catalogues have it
+        with suppress(ValueError):
+            found = float(found)
     return isinstance(found, int | float) and found <= limit  # NaN is not

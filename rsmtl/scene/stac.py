@@ -2,8 +2,9 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote
@@ -11,19 +12,23 @@ from urllib.parse import unquote
 import numpy as np
 import pystac
 import stackstac
-from stackstac.rio_env import LayeredEnv
+import xarray as xr
+from dask.base import normalize_token
+from numpy.typing import NDArray
+from rasterio.windows import Window
 
 from rsmtl.errors import SceneError
-from rsmtl.gdal import gdal_name, gdal_options, is_remote
-from rsmtl.scene.arrays import ArrayReader, per_band
+from rsmtl.gdal import is_remote
+from rsmtl.scene.arrays import ArrayReader
 from rsmtl.scene.document import read_document
 from rsmtl.scene.grid import epsg_of, same_grid
 from rsmtl.scene.lazy import lazy_bands
 from rsmtl.scene.listed import listed
+from rsmtl.scene.profiles import Offset, number_of, offset_of
 from rsmtl.scene.raster import Declared, open_raster
 from rsmtl.scene.reason import reason
 from rsmtl.scene.scene import Scene, SceneInput
-from rsmtl.scene.sources import local_path, source_file
+from rsmtl.scene.sources import document_source, local_path
 from rsmtl.scene.stack import combine, join
 from rsmtl.scene.trust import trusted
 from rsmtl.scene.zarr import is_zarr, open_zarr
@@ -113,7 +118,10 @@ def _targets(document: str, links: Sequence[pystac.Link]) -> list[str]:
 
 
 def item_scene(
-    item: pystac.Item, assets: Mapping[str, Sequence[str]] | None, allow_no_crs: bool = False
+    item: pystac.Item,
+    assets: Mapping[str, Sequence[str]] | None,
+    offset: Offset = "item",
+    allow_no_crs: bool = False,
 ) -> Scene:
     """Return a scene from an item; no pixel is read.
 
@@ -123,6 +131,8 @@ def item_scene(
         By input name, the assets whose bands make up the input, in order. None offers each raster asset with
         role `data` as an input of its own, for `align` to choose from; and one with role `visual` if no data
         asset has as many bands, as it is then no mere rendering of one.
+    offset
+        What is added to scaled values; see `profiles.Offset`.
     allow_no_crs
         Take assets without a CRS, too.
 
@@ -134,15 +144,15 @@ def item_scene(
     document = item.to_dict(include_self_link=False)
     _check_text(item, document)
     if assets is None:
-        inputs = _offered(item, allow_no_crs)
+        inputs = _offered(item, offset, allow_no_crs)
     else:
-        inputs = {name: _assemble(item, name, names, allow_no_crs) for name, names in assets.items()}
+        inputs = {name: _assemble(item, name, names, offset, allow_no_crs) for name, names in assets.items()}
     files = dict.fromkeys(source for found in inputs.values() for source in found.sources)
     properties = document["properties"]
     return Scene(
         id=item.id,
         inputs=inputs,
-        sources=(source_file(item.self_href), *files),
+        sources=(document_source(item.self_href, document), *files),
         properties={
             k: v for k, v in properties.items() if not k.startswith("proj:")
         },  # true of the item's grids only
@@ -161,16 +171,16 @@ def _check_text(item: pystac.Item, document: Mapping[str, Any]) -> None:
         raise SceneError(f"{what} holds half a surrogate pair, which is no text: correct it") from error
 
 
-def _offered(item: pystac.Item, allow_no_crs: bool) -> dict[str, SceneInput]:
+def _offered(item: pystac.Item, offset: Offset, allow_no_crs: bool) -> dict[str, SceneInput]:
     rasters = {name: asset for name, asset in item.assets.items() if _is_raster(asset)}
     data = {
-        name: _open_asset(item, name, allow_no_crs)
+        name: _open_asset(item, name, offset, allow_no_crs)
         for name, asset in rasters.items()
         if asset.has_role("data")
     }
     pictures = [name for name, asset in rasters.items() if asset.has_role("visual") and name not in data]
     counts = {len(found.bands) for found in data.values()}
-    visual = {name: _open_asset(item, name, allow_no_crs) for name in pictures}
+    visual = {name: _open_asset(item, name, offset, allow_no_crs) for name in pictures}
     offered = data | {name: found for name, found in visual.items() if len(found.bands) not in counts}
     if not offered:
         raise SceneError(
@@ -186,9 +196,11 @@ def _is_raster(asset: pystac.Asset) -> bool:
     return PurePosixPath(asset.href.partition("?")[0]).suffix.lower() in RASTER_SUFFIXES
 
 
-def _assemble(item: pystac.Item, name: str, assets: Sequence[str], allow_no_crs: bool) -> SceneInput:
+def _assemble(
+    item: pystac.Item, name: str, assets: Sequence[str], offset: Offset, allow_no_crs: bool
+) -> SceneInput:
     """Make one input of several assets: bands on one grid through stackstac, the rest as rasters."""
-    members = [_open_asset(item, asset, allow_no_crs) for asset in assets]
+    members = [_open_asset(item, asset, offset, allow_no_crs) for asset in assets]
     runs: list[list[SceneInput]] = []
     for member in members:
         stackable = _stackable(member)
@@ -204,7 +216,7 @@ def _stackable(member: SceneInput) -> bool:
     return member.data.attrs.get("n_file_bands") == 1 and epsg_of(member.geobox) is not None
 
 
-def _open_asset(item: pystac.Item, wanted: str, allow_no_crs: bool) -> SceneInput:
+def _open_asset(item: pystac.Item, wanted: str, offset: Offset, allow_no_crs: bool) -> SceneInput:
     """Open an asset as an input, or one band of it (`analytic:red`, `analytic:3`).
 
     A single band is called as it was asked for.
@@ -218,7 +230,19 @@ def _open_asset(item: pystac.Item, wanted: str, allow_no_crs: bool) -> SceneInpu
         opened = open_zarr(href, [band] if band else None, allow_no_crs=allow_no_crs)
         found = combine(name, list(opened.values()))
     else:
-        found = open_raster(name, href, [band] if band else None, _declared(asset), allow_no_crs=allow_no_crs)
+        if not is_remote(href) and not href.startswith("/vsi") and not os.path.lexists(href):
+            raise SceneError(
+                f"asset {name!r} of item {item.id!r} has the href {asset.href!r}, but '{href}' does not exist: put the "
+                "file there, or correct the href, which counts from the folder of the item"
+            )
+        found = open_raster(
+            name,
+            href,
+            [band] if band else None,
+            _declared(item, asset, offset),
+            offset=number_of(offset),
+            allow_no_crs=allow_no_crs,
+        )
     return replace(found, bands=(band or name,)) if len(found.bands) == 1 else found
 
 
@@ -246,7 +270,7 @@ def _place(item: pystac.Item, name: str) -> str:
     return decoded if "%" in href and os.path.lexists(decoded) and not os.path.lexists(path) else str(path)
 
 
-def _declared(asset: pystac.Asset) -> list[Declared]:
+def _declared(item: pystac.Item, asset: pystac.Asset, offset: Offset) -> list[Declared]:
     """Read what the asset says of its bands, in the words of STAC 1.0 (`raster:bands`, `eo:bands`) or 1.1 (`bands`)."""
     said = asset.extra_fields
     lists = [
@@ -262,14 +286,24 @@ def _declared(asset: pystac.Asset) -> list[Declared]:
     common: dict[str, Any] = {
         key: said[key] for key in ("nodata", "raster:scale", "raster:offset") if key in said
     }
+    called = [
+        tuple(band[key] for key in _NAMES if isinstance(band.get(key), str) and band[key]) for band in merged
+    ]
+    shared = Counter(name for names in called for name in dict.fromkeys(names))
+    bands = [{**common, **band} for band in merged or ([common] if common else [])]
     return [
         Declared(
-            name=next((band[key] for key in _NAMES if isinstance(band.get(key), str) and band[key]), None),
+            name=next((name for name in names if shared[name] == 1), names[0] if names else None),
+            names=names,
             nodata=_number(band.get("nodata")),
             scale=_number(band.get("raster:scale", band.get("scale"))),
-            offset=_number(band.get("raster:offset", band.get("offset"))),
+            offset=offset_of(
+                f"item {item.id!r}", item.properties, _number(band.get("raster:offset", band.get("offset")))
+            )
+            if offset == "item"
+            else None,
         )
-        for band in ({**common, **band} for band in merged or ([common] if common else []))
+        for band, names in zip(bands, called or [()], strict=False)
     ]
 
 
@@ -281,45 +315,73 @@ def _number(said: Any) -> float | None:
         return None
 
 
-def _stacked(name: str, members: Sequence[SceneInput]) -> SceneInput:
-    """Read single-band rasters on one grid through stackstac, as one lazy array.
+@dataclass(frozen=True)
+class _Members:
+    """Makes readers for stackstac, which calls a member by its place among them."""
 
-    Projection, grid and type are those found in the files: items may lack them, and stackstac does not know
-    `proj:code`. Sentinel, scale and offset that only the item names are applied afterwards.
+    members: tuple[SceneInput, ...]
+
+    def __call__(self, *, url: str, **_: Any) -> "_MemberReader":
+        return _MemberReader(self.members[int(url)].data)
+
+    def __dask_tokenize__(self) -> Any:
+        """Name files and how they are read; by itself Dask would read them all."""
+        return normalize_token([(one.sources, one.bands, one.storage, one.geobox) for one in self.members])
+
+
+@dataclass(frozen=True)
+class _MemberReader:
+    """Reads one band of a stack as it is read alone, so that an item's nodata outranks the file's."""
+
+    data: xr.DataArray
+
+    def __dask_tokenize__(self) -> Any:
+        return id(self.data)
+
+    def read(self, window: Window, **_: Any) -> NDArray[np.float32]:
+        """Return `(h, w)` physical values, NaN where invalid."""
+        rows, cols = window.toslices()
+        values: NDArray[np.float32] = self.data.isel(band=0, y=rows, x=cols).values
+        return values
+
+    def close(self) -> None:
+        """Do nothing: files are closed with the threads that read them."""
+
+
+def _stacked(name: str, members: Sequence[SceneInput]) -> SceneInput:
+    """Put single-band rasters on one grid together through stackstac, as one lazy array; each is read as by itself.
+
+    Projection and grid are those found in the files: items may lack them, and stackstac does not know `proj:code`.
     """
     geobox = members[0].geobox
-    exact = all(np.dtype(m.storage.dtype).itemsize <= 2 or m.storage.dtype == "float32" for m in members)
-    dtype = np.dtype(np.float32 if exact else np.float64)
     names = [f"{k}" for k in range(len(members))]
-    hrefs = [source.href for member in members for source in member.sources]
-    item = {
-        "id": name,
-        "properties": {"datetime": None, "proj:epsg": epsg_of(geobox)},
-        "assets": {
-            key: {
-                "href": gdal_name(href),
-                "proj:shape": list(geobox.shape),
-                "proj:transform": list(geobox.affine),
-            }
-            for key, href in zip(names, hrefs, strict=True)
-        },
-    }
     stack = stackstac.stack(
-        item,
+        {
+            "id": name,
+            "properties": {"datetime": None, "proj:epsg": epsg_of(geobox)},
+            "assets": {
+                key: {
+                    "href": key,
+                    "proj:shape": list(geobox.shape),
+                    "proj:transform": list(geobox.affine),
+                }
+                for key in names
+            },
+        },
         assets=names,
         epsg=epsg_of(geobox),
         resolution=(geobox.resolution.x, -geobox.resolution.y),
         bounds=tuple(geobox.boundingbox.bbox),
         snap_bounds=False,
         chunksize=STACK_CHUNK_PX,
-        dtype=dtype,
-        fill_value=dtype.type(np.nan),
+        dtype=np.dtype(np.float32),
+        fill_value=np.float32(np.nan),
         rescale=False,
         sortby_date=False,
         properties=False,
         band_coords=False,
         xy_coords=False,
-        gdal_env=LayeredEnv(always=gdal_options(hrefs[0])),
+        reader=_Members(tuple(members)),
         errors_as_nodata=(),  # a file that cannot be read is an error, not an empty image
     )
     joint = join(name, members)
@@ -327,8 +389,8 @@ def _stacked(name: str, members: Sequence[SceneInput]) -> SceneInput:
     reader = ArrayReader(
         array=stack.isel(time=0, drop=True).drop_vars(["band", "id"], errors="ignore"),
         dims=("band", "y", "x"),
-        nodata=tuple(m.storage.nodata for m in members),
-        scale=per_band(joint.storage.scale, n),
-        offset=per_band(joint.storage.offset, n),
+        nodata=(None,) * n,
+        scale=(1.0,) * n,
+        offset=(0.0,) * n,
     )
     return replace(joint, data=lazy_bands(reader, joint.bands))

@@ -3,6 +3,7 @@
 import re
 import stat
 from html import unescape
+from pathlib import Path
 
 from rasterio.io import DatasetReader
 
@@ -11,6 +12,21 @@ from rsmtl.gdal import is_remote
 from rsmtl.scene.sources import local_path
 
 _SOURCE = re.compile(r'<SourceFilename([^>]*relativeToVRT="1")?[^>]*>([^<]+)<', re.IGNORECASE)
+
+
+def sources_of(vrt: str) -> list[str]:
+    """Return the files on the disk that a virtual raster on the disk is made of; none if it cannot be read."""
+    try:
+        return [str(source) for source in _named(vrt, local_path(vrt).read_text(errors="replace"))]
+    except OSError:
+        return []
+
+
+def _named(href: str, text: str) -> list[Path]:
+    return [
+        local_path(href).parent / unescape(name) if relative else local_path(unescape(name))
+        for relative, name in _SOURCE.findall(text)
+    ]
 
 
 def check_sources(what: str, href: str, dataset: DatasetReader) -> None:
@@ -30,8 +46,7 @@ def check_sources(what: str, href: str, dataset: DatasetReader) -> None:
         )
     if is_remote(href) or href.startswith("/vsi"):
         return
-    for relative, name in _SOURCE.findall(text):
-        source = local_path(href).parent / unescape(name) if relative else local_path(unescape(name))
+    for source in _named(href, text):
         try:
             mode = source.stat().st_mode
         except (OSError, ValueError):  # gone, or a name of GDAL's own: reading it says so

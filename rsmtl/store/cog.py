@@ -15,7 +15,7 @@ import rasterio
 import rasterio.shutil
 import xarray as xr
 from rasterio._err import CPLE_BaseError
-from rasterio.enums import ColorInterp
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
 from rasterio.windows import Window
@@ -40,6 +40,7 @@ def write_cog(
     *,
     nodata: float | None,
     bands: tuple[str, ...],
+    mask: xr.DataArray | None = None,
     classes: tuple[ClassSpec, ...] = (),
     band_scale: tuple[float, ...] = (1.0,),
     band_offset: tuple[float, ...] = (0.0,),
@@ -57,6 +58,8 @@ def write_cog(
         one after the other). Its grid is what `data.odc.geobox` says.
     nodata
         Stored value of pixels that are not valid; None if there is none.
+    mask
+        `(1, y, x)` uint8, 255 where all bands are valid and 0 where they are not: becomes the file's own mask.
     bands
         Descriptions of the bands; `red`, `green` and `blue` are also marked as those colours.
     classes
@@ -73,14 +76,14 @@ def write_cog(
         If the file cannot be written.
     """
     with (
-        rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES),
+        rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES, GDAL_TIFF_INTERNAL_MASK=True),
         replacing(path) as finished,
         temporary(path) as tiled,
         _gdal_errors(tiled),
     ):
         with _create(tiled, data, nodata) as target:
             _describe(target, bands, classes, band_scale, band_offset, unit)
-            checksums = _copy_pixels(data, target)
+            checksums = _copy_pixels(data, mask, target)
         rasterio.shutil.copy(
             tiled,
             finished,
@@ -139,14 +142,21 @@ def _describe(
         target.colorinterp = [_COLORS.get(name, ColorInterp.undefined) for name in bands]
 
 
-def _copy_pixels(data: xr.DataArray, target: DatasetWriter) -> list[tuple[Window, int]]:
-    """Write the pixels region by region; return a checksum of each region."""
+def _copy_pixels(
+    data: xr.DataArray, mask: xr.DataArray | None, target: DatasetWriter
+) -> list[tuple[Window, int]]:
+    """Write the pixels, and the mask, region by region; return a checksum of each region."""
     checksums = []
     for y, x in _regions(data):
         region = data.isel({data.dims[1]: y, data.dims[2]: x}).compute(scheduler="synchronous")
         pixels, window = np.ascontiguousarray(region.values), Window.from_slices(y, x)
         target.write(pixels, window=window)
-        checksums.append((window, zlib.crc32(pixels.data)))
+        checksum = zlib.crc32(pixels.data)
+        if mask is not None:
+            valid = np.ascontiguousarray(mask[0, y, x].compute(scheduler="synchronous").values)
+            target.write_mask(valid, window=window)
+            checksum = zlib.crc32(valid.data, checksum)
+        checksums.append((window, checksum))
     return checksums
 
 
@@ -155,7 +165,11 @@ def _read_back(path: Path, checksums: list[tuple[Window, int]]) -> None:
     with rasterio.open(path) as written:
         n_overviews = len(written.overviews(1))
         for window, checksum in checksums:
-            if zlib.crc32(np.ascontiguousarray(written.read(window=window)).data) != checksum:
+            found = zlib.crc32(np.ascontiguousarray(written.read(window=window)).data)
+            if written.mask_flag_enums[0] == [MaskFlags.per_dataset]:
+                valid = written.read_masks(1, window=window)
+                found = zlib.crc32(np.ascontiguousarray(valid).data, found)
+            if found != checksum:
                 raise OSError("what was written does not read back")
     for level in range(n_overviews):
         with rasterio.open(path, overview_level=level) as overview:

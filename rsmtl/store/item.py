@@ -130,7 +130,7 @@ def _item(
     item.stac_extensions = [*EXTENSIONS, *dict.fromkeys(INHERITED[name] for name in kept if INHERITED[name])]
     if any(output.classes for output in outputs):
         item.stac_extensions.append(CLASSIFICATION)
-    for output in outputs:
+    for output in (one for one in outputs if not one.mask_of):  # masks are in the COGs of their values
         item.add_asset(output.name, _cog(folder, output, reference))
     _add_other_files(item, folder)
     if run.model_href:

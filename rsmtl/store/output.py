@@ -17,7 +17,7 @@ class Output:
     bands: tuple[str, ...]
     dtype: str
     nodata: float | None
-    """Stored value of pixels that are not valid; None where every pixel must be valid."""
+    """Stored value of pixels that are not valid; None where every pixel must be valid, or `mask` says which are."""
     scale: Fraction
     """Pixels per reference pixel along one axis."""
     classes: tuple[ClassSpec, ...] = ()
@@ -30,6 +30,10 @@ class Output:
     like: str = ""
     """The input whose values these are."""
     description: str = ""
+    mask: str = ""
+    """The output that says which pixels are valid, where any stored value may be one; empty if `nodata` says it."""
+    mask_of: str = ""
+    """Of a mask: the output whose valid pixels it says."""
 
     def size(self, length: int) -> int:
         """Pixels of this output along an axis of `length` reference pixels."""

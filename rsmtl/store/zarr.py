@@ -187,6 +187,14 @@ def attributes(output: Output) -> dict[str, Any]:
         **_linear("scale_factor", "band_scales", output.band_scale, 1.0),
         **_linear("add_offset", "band_offsets", output.band_offset, 0.0),
     }
+    if output.mask:
+        found["ancillary_variables"] = output.mask
+    if output.mask_of:
+        found |= {
+            "standard_name": "status_flag",
+            "flag_values": np.array([0, 255], dtype=output.dtype),
+            "flag_meanings": "nodata valid",
+        }
     if output.unit:
         found["units"] = output.unit
     if output.classes:

@@ -25,7 +25,7 @@ ASSETS = {"all-nodata.tif": "1,2,3", "cog_scale.tif": "1"}
 SAYS = {
     "2d_test.tif": "lies on a rotated or sheared grid: resample it north up",
     "cint16.tif": "holds complex numbers: compute the amplitude",
-    "cog_gcps_ovr.tif": "is located by ground control points only: put it on a grid with `gdalwarp`",
+    "cog_gcps_ovr.tif": "is located by ground control points only: put it on a grid with `gdalwarp -dstalpha`",
     "corrupt.tif": r"cannot be read at rows .* \(.*TIFFReadEncodedTile\(\) failed\): the file is damaged",
     "eighteen_bytes.tif": r"cannot be opened as a raster \(not recognized",
     "float.tif": "has no coordinate reference system: assign the right one",

@@ -23,9 +23,15 @@ def test_a_path_with_an_equals_sign_is_a_path(tmp_path: Path, monkeypatch: pytes
     assert read_sources(["data/year=2020/a.tif"]) == ["data/year=2020/a.tif"]
 
 
-def test_two_files_for_one_input_are_refused() -> None:
-    with pytest.raises(InputError, match=r"two files are given for input 'pan', a.tif and b.tif: "):
-        read_sources(["pan=a.tif", "pan=b.tif"])
+def test_several_files_for_one_input_are_its_bands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = ["b4.tif", "b3.tif"]
+    assert read_sources(["image=b4.tif,b3.tif"]) == [{"image": files}]
+    assert read_sources(["image=b4.tif", "image=b3.tif", "pan=p.tif"]) == [{"image": files, "pan": "p.tif"}]
+    monkeypatch.chdir(tmp_path)
+    Path("id=2,x.tif").touch()
+    assert read_sources(["id=2,x.tif"]) == ["id=2,x.tif"]
+    assert read_sources(["image=id=2,x.tif"]) == [{"image": "id=2,x.tif"}]
+    assert read_sources(["image=https://host/a,b.tif"]) == [{"image": "https://host/a,b.tif"}]
 
 
 def test_assets_for_one_input_or_by_input() -> None:

@@ -11,7 +11,7 @@ from rsmtl.datasets import ScenesData, load_splits
 from rsmtl.errors import InputError
 from rsmtl.losses import IGNORE
 from rsmtl.prepare import prepare
-from tests.scene.rasters import image, write_raster
+from tests.scene.rasters import grid, image, write_raster
 
 CLASSES = ({"name": "a", "color": (255, 0, 0)}, {"name": "b", "color": (0, 255, 0)})
 
@@ -132,3 +132,24 @@ def test_wrong_scenes(folder: Path, changed: dict[str, object], sentence: str) -
 def test_configurations_that_cannot_be(changed: dict[str, object], sentence: str) -> None:
     with pytest.raises(ValidationError, match=sentence):
         data(**changed)
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        {"transform": grid(dx=10_000)},
+        {"transform": grid(dx=5)},
+        {"transform": grid(gsd=20)},
+        {"crs": "EPSG:32632"},
+    ],
+)
+@pytest.mark.parametrize("layer", ["segmentation", "image"])
+def test_labels_of_another_place_are_refused_by_train_and_prepare(
+    folder: Path, elsewhere: dict[str, object], layer: str
+) -> None:
+    name = {"segmentation": "labels.tif", "image": "image.tif"}[layer]
+    write_raster(folder / name, image(1 if layer == "segmentation" else 3, 96, 128, "uint8") % 2, **elsewhere)
+    with pytest.raises(InputError, match=r"^labels\.tif must lie on the grid of the scene's reference"):
+        load_splits(data(), folder)
+    found = prepare(data(), folder, folder / "prepared.zarr")
+    assert [sentence.startswith("labels.tif must lie on") for sentence in found.missing.values()] == [True]

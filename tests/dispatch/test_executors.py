@@ -12,7 +12,7 @@ import dask
 import pytest
 from distributed import Client, LocalCluster
 
-from rsmtl.dispatch import ClusterExecutor, cluster_at, local_cluster, said_plainly, threads
+from rsmtl.dispatch import ClusterExecutor, cluster_at, local_cluster, threads
 from rsmtl.errors import InputError, RunError, SceneError
 
 
@@ -202,9 +202,17 @@ def test_a_scheduler_that_goes_is_said_in_one_sentence() -> None:
     ):
         job = executor.submit(_wait)
         cluster.sync(cluster.scheduler.close)
-        with (
-            pytest.raises(RunError, match=r"^the cluster's scheduler is gone: start it again"),
-            said_plainly(),
-        ):
+        with pytest.raises(RunError, match=r"^the cluster's scheduler is gone: start it again"):
             job.result(60)
         _going_on.set()
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_job_that_ends_workers_is_said_in_one_sentence_inside_the_block() -> None:
+    with dask.config.set({"distributed.scheduler.allowed-failures": 0}), local_cluster(1) as executor:
+        with pytest.raises(RunError, match=r"^a job ended its worker several times over"):
+            executor.submit(_die).result(120)
+        assert executor.submit(_add, 1, 2).result(120) == 3

@@ -1,3 +1,4 @@
+import json
 import os
 
 import numpy as np
@@ -82,6 +83,24 @@ def test_a_plain_source_is_a_reference_to_itself(tmp_path):
 def test_what_is_not_there_is_refused(name):
     with pytest.raises(SceneError, match=r"does not exist|cannot be opened as a raster"):
         open_scene(name)
+
+
+def test_an_input_of_one_file_per_band(tmp_path):
+    values = image(3, 8, 8)
+    names = [f"LC08_B{k}" for k in (4, 3, 2)]
+    for name, band in zip(names, values, strict=True):
+        write_raster(tmp_path / f"{name}.tif", band[None])
+    paths = [tmp_path / f"{name}.tif" for name in names]
+    scene = open_scene({"image": paths})
+    found = scene.inputs["image"]
+    assert found.bands == tuple(names)
+    np.testing.assert_array_equal(found.read(slice(0, 8), slice(0, 8)), values)
+    assert reopen(json.loads(json.dumps(scene.opened_with))).sources == scene.sources
+    write_raster(tmp_path / "rgb.tif", values)
+    with pytest.raises(SceneError, match="files that make up one input have one band each"):
+        open_scene({"image": [paths[0], tmp_path / "rgb.tif"]})
+    with pytest.raises(SceneError, match="at least one"):
+        open_scene({"image": []})
 
 
 def test_a_scene_without_a_crs_is_opened_again_as_it_was(tmp_path):

@@ -82,7 +82,7 @@ def test_a_band_that_is_called_alpha_by_mistake_can_be_asked_for_by_number(tmp_p
 
 def test_sentinel_mask_and_alpha_all_count(tmp_path):
     values = image(2, 8, 8, "uint8")
-    values[0, 0, 0] = 255
+    values[0, 0, 0] = values[1] = 255
     values[1, 1, 1] = 0
     path = write_raster(tmp_path / "a.tif", values, colors=(ColorInterp.gray, ColorInterp.alpha), nodata=255)
     assert np.argwhere(np.isnan(read(open_raster("image", str(path))))).tolist() == [[0, 0, 0], [0, 1, 1]]
@@ -162,7 +162,7 @@ def test_a_colour_table_is_refused(tmp_path):
     with rasterio.open(path, "w", "GTiff", 6, 6, 1, CRS, grid(), "uint8") as file:
         file.write(image(1, 6, 6, "uint8"))
         file.write_colormap(1, {1: (255, 0, 0, 255)})
-    with pytest.raises(SceneError, match=r"holds indices into a colour table, not values: .*-expand rgb"):
+    with pytest.raises(SceneError, match=r"holds indices into a colour table, not values: .*-expand rgba"):
         open_raster("image", str(path))
 
 

@@ -129,3 +129,63 @@ def test_shrinking_averages():
     target = GeoBox((64, 64), grid(gsd=100), CRS)
     got = whole(ResampledReader(source(values), target, "bilinear"))
     assert got.std() < 0.2  # a sample of single pixels would keep 1; a mean over 10 × 10 has 0.1
+
+
+PAN_AT_180 = GeoBox((120, 130), Affine(500, 0, 130_000, 0, -500, 1.1e6), "EPSG:32601")
+
+
+@pytest.mark.parametrize(
+    ("target", "own"),
+    [
+        (PAN_AT_180, GeoBox((200, 200), Affine(0.01, 0, 179, 0, -0.01, 10.5), "EPSG:4326")),
+        (PAN_AT_180, GeoBox((200, 36_000), Affine(0.01, 0, 0, 0, -0.01, 10.5), "EPSG:4326")),
+        (PAN_AT_180, GeoBox((200, 200), Affine(0.01, 0, -181, 0, -0.01, 10.5), "EPSG:4326")),
+        (PAN_AT_180, GeoBox((260, 260), Affine(1000, 0, 19_900_000, 0, -1000, 1.24e6), "EPSG:3857")),
+        (PAN_AT_180, GeoBox((500, 400), Affine(1000, 0, 700_000, 0, -1000, 1.3e6), "EPSG:32660")),
+        (GeoBox((90, 300), Affine(0.005, 0, 179.5, 0, -0.005, 10), "EPSG:4326"), PAN_AT_180.zoom_out(0.2)),
+        (
+            GeoBox((90, 100), Affine(0.005, 0, 179.5, 0, -0.005, 10), "EPSG:4326"),
+            GeoBox((200, 200), Affine(0.01, 0, -181, 0, -0.01, 10.5), "EPSG:4326"),
+        ),
+        (
+            GeoBox((300, 300), Affine(4000, 0, -600_000, 0, -4000, 600_000), "EPSG:3413"),
+            GeoBox((200, 7200), Affine(0.05, 0, -180, 0, -0.05, 90), "EPSG:4326"),
+        ),
+    ],
+    ids=[
+        "degrees",
+        "0 to 360",
+        "from -181",
+        "mercator",
+        "UTM 60",
+        "onto degrees",
+        "degrees both",
+        "the pole",
+    ],
+)
+def test_places_where_longitudes_jump_have_their_values(target, own):
+    """A source that covers the target leaves no pixel without a value, and each has that of its place."""
+    east, north = (axis.astype(np.float64) for axis in np.meshgrid(*places(own)))
+    lon, lat = to_degrees(own, east, north)
+    values = np.stack([np.cos(np.radians(lon)) * 100, lat])  # which do not jump with the longitudes
+    got = whole(ResampledReader(source(values, own), target, "bilinear"))
+    x, y = np.meshgrid(*places(target))
+    lon, lat = to_degrees(target, x, y)
+    valid = np.isfinite(got).all(axis=0)
+    if target is PAN_AT_180 or target.crs == "EPSG:3413":
+        inside = lat < 89.9  # a row of pixels ends at the pole, and none lies beyond
+        assert valid[inside].all()
+    assert valid.any()
+    np.testing.assert_allclose(got[1][valid], lat[valid], atol=0.05)
+    np.testing.assert_allclose(got[0][valid], (np.cos(np.radians(lon)) * 100)[valid], atol=0.5)
+
+
+def places(geobox):
+    """Centres of columns and of rows."""
+    height, width = geobox.shape
+    a, _, c, _, e, f = tuple(geobox.affine)[:6]
+    return c + a * (np.arange(width) + 0.5), f + e * (np.arange(height) + 0.5)
+
+
+def to_degrees(geobox, x, y):
+    return pyproj.Transformer.from_crs(str(geobox.crs), "EPSG:4326", always_xy=True).transform(x, y)

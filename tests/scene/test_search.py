@@ -130,13 +130,15 @@ def test_items_across_the_antimeridian(found: dict[str, Any]) -> None:
 def test_what_an_item_does_not_tell_does_not_keep_to_a_bound() -> None:
     assert not Search(bbox=(-180, -90, 180, 90)).matches(item())
     assert not Search(max_cloud=100).matches(item())
-    for strange in (None, "10", float("nan"), [1]):
+    for strange in (None, "few", "nan", float("nan"), [1]):
         assert not Search(max_cloud=100).matches(item(**{"eo:cloud_cover": strange}))
     assert not Search(collections=("c",)).matches(item())
     assert Search().matches(item())
 
 
 def test_clouds_and_collections() -> None:
+    assert Search(max_cloud=20).matches(item(**{"eo:cloud_cover": "12.5"}))
+    assert not Search(max_cloud=10).matches(item(**{"eo:cloud_cover": "12.5"}))
     found = {**item(**{"eo:cloud_cover": 12.5}), "collection": "c"}
     assert Search(max_cloud=12.5, collections=("b", "c")).matches(found)
     assert not Search(max_cloud=12).matches(found)
