@@ -135,7 +135,8 @@ def save_exported(
         ) from error
     try:
         _check(buffer.getvalue(), path)
-    except _Refused as refused:
+        check_calls(program, _input_sizes(card))
+    except (_Refused, UnsafeCall) as refused:
         raise ModelError(
             f"the module of {spec.system!r} cannot be written as {path.name}: it has {refused}, which no program that "
             "is read here may have; use plain operators on tensors instead"

@@ -13,11 +13,13 @@ import random
 import re
 import resource
 import signal
-import struct
 import sys
+import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,12 +28,15 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from rsmtl.models.calls import check_call
 from rsmtl.models.operators import OPERATORS, is_known
+from tests.models.edited import load_edited, save_many_kinds
 
 LARGEST = 2**20
 """Elements of a result; larger ones are not computed, which is no question of safety."""
 SECONDS = 20
 """A call that takes longer is given up: it hangs, which costs a scene and nothing else."""
-OUTCOMES = ("refused", "large", "raised", "other sizes", "done")
+GIVEN_UP = 3
+"""Of one operator, or of the files, no more is tried after so many that ended their process."""
+BEGUN = "begun"
 
 _PAGE = mmap.PAGESIZE
 _SLOT = 16 * _PAGE
@@ -50,9 +55,9 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Finding:
-    """A call that ended its process."""
+    """What ended its process."""
 
-    target: str
+    what: str
     number: int
     by: str
 
@@ -218,42 +223,71 @@ def tensors(value: Any) -> Iterator[torch.Tensor]:
             yield one
 
 
-def fuzz(chosen: Sequence[str], n_calls: int, first: int = 0) -> tuple[dict[str, Counter[str]], list[Finding]]:
-    """Make calls of each operator, numbered from `first` on, in processes forked from this one."""
-    torch.set_num_threads(1)
-    guarded, findings, counts = Guarded(), [], {}
-    board = mmap.mmap(-1, _PAGE)
-    for target in chosen:
-        board[:] = bytes(_PAGE)
-        number = first
-        while number < first + n_calls:
-            child = os.fork()
-            if child == 0:
-                _calls(board, guarded, target, range(number, first + n_calls))
-            _, status = os.waitpid(child, 0)
-            if os.WIFSIGNALED(status) and os.WTERMSIG(status) != signal.SIGALRM:
-                at = struct.unpack_from("q", board)[0]
-                findings.append(Finding(target, at, signal.Signals(os.WTERMSIG(status)).name))
-            number = struct.unpack_from("q", board)[0] + 1
-            if sum(one.target == target for one in findings) >= 3:
-                break
-        counted = struct.unpack_from(f"{len(OUTCOMES)}q", board, 8)
-        counts[target] = Counter(dict(zip(OUTCOMES, counted, strict=True)))
+def in_children(what: str, make: Callable[[int], str], numbers: range) -> tuple[Counter[str], list[Finding]]:
+    """Do something by number, in a process forked from this one, and in another from the next number on when it dies.
+
+    Parameters
+    ----------
+    make
+        Says what came of it, in a word.
+    """
+    findings: list[Finding] = []
+    counts: Counter[str] = Counter()
+    number = numbers.start
+    while number < numbers.stop and len(findings) < GIVEN_UP:
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(reading)
+            _one_by_one(make, range(number, numbers.stop), writing)
+        os.close(writing)
+        with open(reading) as lines:
+            said = [line.split(" ", 1) for line in lines.read().splitlines()]
+        _, status = os.waitpid(child, 0)
+        counts.update(outcome for _, outcome in said if outcome != BEGUN)
+        number = int(said[-1][0]) + 1 if said else numbers.stop
+        if os.WIFSIGNALED(status) and os.WTERMSIG(status) != signal.SIGALRM:
+            findings.append(Finding(what, number - 1, signal.Signals(os.WTERMSIG(status)).name))
+        elif os.WIFSIGNALED(status):
+            counts["took too long"] += 1
     return counts, findings
 
 
-def _calls(board: mmap.mmap, guarded: Guarded, target: str, numbers: range) -> None:
+def _one_by_one(make: Callable[[int], str], numbers: range, writing: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_DATA, (4 * 2**30, 4 * 2**30))
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     try:
         for number in numbers:
-            struct.pack_into("q", board, 0, number)
+            os.write(writing, f"{number} {BEGUN}\n".encode())
             signal.alarm(SECONDS)
-            place = 8 * (1 + OUTCOMES.index(call(guarded, target, number)))
-            struct.pack_into("q", board, place, struct.unpack_from("q", board, place)[0] + 1)
+            os.write(writing, f"{number} {make(number)}\n".encode())
     finally:
         os._exit(0)
+
+
+def operators(chosen: Sequence[str], numbers: range) -> tuple[Counter[str], list[Finding]]:
+    """Call each operator with arguments made up from the numbers, and print what is wrong as soon as it is found."""
+    guarded, total, found = Guarded(), Counter[str](), list[Finding]()
+    for target in chosen:
+        counts, findings = in_children(target, partial(call, guarded, target), numbers)
+        for one in findings:
+            print(f"{one.what} call {one.number}: {one.by}", flush=True)
+        if counts["other sizes"]:
+            print(f"{target}: {counts['other sizes']} results of other sizes than its rule gives", flush=True)
+        total += counts
+        found += findings
+    return total, found
+
+
+def files(numbers: range) -> tuple[Counter[str], list[Finding]]:
+    """Load and run files that were edited at random places."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = save_many_kinds(Path(folder) / "model.pt2")
+        counts, findings = in_children("edited file", partial(load_edited, made), numbers)
+    for one in findings:
+        print(f"{one.what} {one.number}: {one.by}", flush=True)
+    return counts, findings
 
 
 def main() -> int:
@@ -261,21 +295,20 @@ def main() -> int:
     parser.add_argument("--calls", type=int, default=100, help="calls of each operator")
     parser.add_argument("--first", type=int, default=0, help="number of the first call: others give other arguments")
     parser.add_argument("--only", default="", help="operators whose name has this (a regular expression) in it")
+    parser.add_argument("--files", type=int, default=100, help="edited files")
     asked = parser.parse_args()
+    torch.set_num_threads(1)
     chosen = [target for target in targets() if re.search(asked.only, target)]
-    total: Counter[str] = Counter()
-    n_findings = 0
-    for target in chosen:
-        counts, findings = fuzz([target], asked.calls, asked.first)
-        total += counts[target]
-        n_findings += len(findings)
-        for one in findings:
-            print(f"{one.target} call {one.number}: {one.by}", flush=True)
-        if counts[target]["other sizes"]:
-            print(f"{target}: {counts[target]['other sizes']} results of other sizes than its rule gives", flush=True)
-    told = ", ".join(f"{n:,} {outcome}" for outcome, n in total.items())
-    print(f"{len(chosen)} operators, {sum(total.values()):,} calls ({told}): {n_findings} ended their process")
-    return 1 if n_findings else 0
+    calls, by_calls = operators(chosen, range(asked.first, asked.first + asked.calls))
+    print(f"{len(chosen)} operators, {told(calls)}: {len(by_calls)} ended their process", flush=True)
+    edits, by_edits = files(range(asked.first, asked.first + asked.files))
+    print(f"edited files, {told(edits)}: {len(by_edits)} ended their process")
+    return 1 if by_calls or by_edits else 0
+
+
+def told(counts: Counter[str]) -> str:
+    which = ", ".join(f"{n:,} {outcome}" for outcome, n in counts.most_common())
+    return f"{counts.total():,} tried ({which})"
 
 
 if __name__ == "__main__":
