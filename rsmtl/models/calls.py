@@ -42,7 +42,9 @@ def check_calls(program: ExportedProgram, inputs: Sequence[Sequence[int]]) -> No
     UnsafeCall
         If an operator does not take what it is called with, or gives something else than the file says.
     """
-    mode = FakeTensorMode(allow_fallback_kernels=False)  # these would compute, on sizes not yet known to be safe
+    mode = FakeTensorMode(
+        allow_fallback_kernels=False
+    )  # these would compute, on sizes not yet known to be safe
     with torch.no_grad(), mode:
         given = iter([torch.empty(tuple(sizes)) for sizes in inputs])
         taken = []
@@ -68,11 +70,11 @@ class _Follower(fx.Interpreter):
         except UnsafeCall:
             raise
         except Exception as error:  # whatever an operator's rule raises
-            raise UnsafeCall(f"a call {n.name!r} of {n.target} that cannot be made ({_first_line(error)})") from error
-        if n.op != "output" and "val" in n.meta and _described(found) != _described(n.meta["val"]):
             raise UnsafeCall(
-                f"{n.name!r} as {_said(n.meta['val'])}, where {n.target} gives {_said(found)}"
-            )
+                f"a call {n.name!r} of {n.target} that cannot be made ({_first_line(error)})"
+            ) from error
+        if n.op != "output" and "val" in n.meta and _described(found) != _described(n.meta["val"]):
+            raise UnsafeCall(f"{n.name!r} as {_said(n.meta['val'])}, where {n.target} gives {_said(found)}")
         return found
 
 
@@ -113,7 +115,11 @@ def _check_scales(operator: OpOverload, named: dict[str, Any]) -> None:
 def _check_attention(operator: OpOverload, named: dict[str, Any]) -> None:
     """Of keys and values the kernel reads as many as there are values."""
     query, key, value = (named[name] for name in ("query", "key", "value"))
-    if query.shape[:-2] != key.shape[:-2] or key.shape[:-1] != value.shape[:-1] or query.shape[-1] != key.shape[-1]:
+    if (
+        query.shape[:-2] != key.shape[:-2]
+        or key.shape[:-1] != value.shape[:-1]
+        or query.shape[-1] != key.shape[-1]
+    ):
         raise UnsafeCall(
             f"a call of {operator} with sizes {[tuple(one.shape) for one in (query, key, value)]} that do not belong "
             "together"

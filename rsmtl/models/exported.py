@@ -169,8 +169,8 @@ def load_exported(path: Path) -> Model:
         module = program.module()
     except UnsafeCall as unsafe:
         raise ModelError(
-            f"{path} holds {unsafe}: it could read and write memory that is not its own, and was not run; write it with "
-            "rsmtl.models.save_exported"
+            f"{path} holds {unsafe}: it could read and write memory that is not its own, and was not run; write it "
+            "with rsmtl.models.save_exported"
         ) from unsafe
     except Exception as error:  # of a damaged file torch raises whatever it stumbles on
         raise ModelError(

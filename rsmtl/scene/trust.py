@@ -88,8 +88,8 @@ def refused_format(href: str) -> str:
     if not is_remote(href):
         return ""
     return (
-        f"; from servers only formats that hold their own pixels are taken ({', '.join(_SELF_CONTAINED)}), as a VRT and "
-        "the like have other files opened"
+        f"; from servers only formats that hold their own pixels are taken ({', '.join(_SELF_CONTAINED)}), as a VRT "
+        "and the like have other files opened"
     )
 
 
@@ -104,13 +104,13 @@ def _is_here(href: str) -> bool:
 
 
 def _host(href: str) -> str:
-    """The host of a URL as whoever connects to it reads it: `127。0。0。1.` is `127.0.0.1`, and so is `%31%32%37.0.0.1`."""
+    """The host of a URL as whoever connects to it reads it: `%6cocalhost.` is `localhost`, and other signs are dots."""
     plain = unicodedata.normalize("NFKC", unquote(urlparse(href).hostname or ""))
     return plain.lower().replace("\N{IDEOGRAPHIC FULL STOP}", ".").rstrip(".")
 
 
 def _is_ambiguous(href: str) -> bool:
-    """Whether two readers may see two hosts in a URL, or one sees none: `http:///host`, `http://one\\@other`."""
+    """Whether two readers may see two hosts in a URL, or one sees none, as in `http:///host`."""
     place = urlparse(href).netloc
     return not place or place.count("@") > 1 or "\\" in place or not place.isprintable() or " " in place
 
@@ -129,4 +129,6 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
     """The IPv4 address in the last 32 bits of a compatible one (`::127.0.0.1`), or of one that is translated."""
     inside = int(address) & 0xFFFFFFFF
-    return ipaddress.IPv4Address(inside) if any(address in net for net in _CARRY_IPV4) and inside > 1 else None
+    return (
+        ipaddress.IPv4Address(inside) if any(address in net for net in _CARRY_IPV4) and inside > 1 else None
+    )

@@ -35,7 +35,9 @@ class ManyKinds(torch.nn.Module):
         found = torch.nn.functional.relu(self.norm(self.conv(image)))
         small = torch.nn.functional.max_pool2d(found, 2)
         words = self.layers(small.flatten(2).transpose(1, 2)) + self.places(self.levels)
-        words = torch.nn.functional.scaled_dot_product_attention(words[:, None], words[:, None], words[:, None])[:, 0]
+        words = torch.nn.functional.scaled_dot_product_attention(
+            words[:, None], words[:, None], words[:, None]
+        )[:, 0]
         words = words.gather(1, self.levels[None, :, None].expand(1, 16, 4))
         large = torch.nn.functional.interpolate(words.transpose(1, 2).reshape(1, 4, 4, 4), scale_factor=2)
         return {"segmentation": self.out(torch.cat([found, large], 1))}
@@ -69,14 +71,18 @@ def load_edited(path: Path, number: int) -> str:
 def _edited(data: bytes, chance: random.Random) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(buffer, "w") as new:
-        names = [one for one in old.namelist() if one.endswith(("model.json", "_config.json")) or "/weight_" in one]
+        names = [
+            one for one in old.namelist() if one.endswith(("model.json", "_config.json")) or "/weight_" in one
+        ]
         chosen = chance.choice([one for one in names if chance.random() < 0.9 or "/weight_" not in one])
         for name in old.namelist():
             content = old.read(name)
             if name == chosen and name.endswith(".json"):
                 content = _json_edited(content, chance)
             elif name == chosen:
-                content = content[: chance.randrange(len(content) + 1)] + chance.randbytes(chance.choice((0, 8)))
+                content = content[: chance.randrange(len(content) + 1)] + chance.randbytes(
+                    chance.choice((0, 8))
+                )
             new.writestr(name, content)
     return buffer.getvalue()
 

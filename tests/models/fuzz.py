@@ -32,8 +32,8 @@ from tests.models.edited import load_edited, save_many_kinds
 
 LARGEST = 2**20
 """Elements of a result; larger ones are not computed, which is no question of safety."""
-SECONDS = 20
-"""A call that takes longer is given up: it hangs, which costs a scene and nothing else."""
+SECONDS = 1.0
+"""Of the processor; a call that takes longer is given up: it hangs, which costs a scene and nothing else."""
 GIVEN_UP = 3
 """Of one operator, or of the files, no more is tried after so many that ended their process."""
 BEGUN = "begun"
@@ -170,7 +170,9 @@ class Caller:
         if dtype is torch.bool:
             return torch.tensor([self.random.random() < 0.5 for _ in range(n)])
         if dtype.is_floating_point or dtype.is_complex:
-            some = [self.random.choice(_REALS) if wild else self.random.gauss(0, 2) for _ in range(min(n, 64))]
+            some = [
+                self.random.choice(_REALS) if wild else self.random.gauss(0, 2) for _ in range(min(n, 64))
+            ]
             return torch.tensor(some, dtype=torch.float64).to(dtype).repeat(n // len(some) + 1)[:n].clone()
         limits = torch.iinfo(dtype)
         pool = (limits.min, limits.max, -1 if limits.min else 1, 0, 1, 2, 100) if wild else (0, 0, 1, 1, 2, 3)
@@ -213,7 +215,9 @@ def call(guarded: Guarded, target: str, number: int) -> str:
             came = list(tensors(operator(*args, **kwargs)))
     except Exception:
         return "raised"
-    same = [(one.dtype, tuple(one.shape)) for one in came] == [(one.dtype, tuple(one.shape)) for one in promised]
+    same = [(one.dtype, tuple(one.shape)) for one in came] == [
+        (one.dtype, tuple(one.shape)) for one in promised
+    ]
     return "done" if same else "other sizes"
 
 
@@ -241,12 +245,12 @@ def in_children(what: str, make: Callable[[int], str], numbers: range) -> tuple[
             os.close(reading)
             _one_by_one(make, range(number, numbers.stop), writing)
         os.close(writing)
-        with open(reading) as lines:
+        with os.fdopen(reading) as lines:
             said = [line.split(" ", 1) for line in lines.read().splitlines()]
         _, status = os.waitpid(child, 0)
         counts.update(outcome for _, outcome in said if outcome != BEGUN)
         number = int(said[-1][0]) + 1 if said else numbers.stop
-        if os.WIFSIGNALED(status) and os.WTERMSIG(status) != signal.SIGALRM:
+        if os.WIFSIGNALED(status) and os.WTERMSIG(status) != signal.SIGPROF:
             findings.append(Finding(what, number - 1, signal.Signals(os.WTERMSIG(status)).name))
         elif os.WIFSIGNALED(status):
             counts["took too long"] += 1
@@ -260,7 +264,7 @@ def _one_by_one(make: Callable[[int], str], numbers: range, writing: int) -> Non
     try:
         for number in numbers:
             os.write(writing, f"{number} {BEGUN}\n".encode())
-            signal.alarm(SECONDS)
+            signal.setitimer(signal.ITIMER_PROF, SECONDS)  # the default for its signal is to end the process
             os.write(writing, f"{number} {make(number)}\n".encode())
     finally:
         os._exit(0)
@@ -293,8 +297,12 @@ def files(numbers: range) -> tuple[Counter[str], list[Finding]]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=100, help="calls of each operator")
-    parser.add_argument("--first", type=int, default=0, help="number of the first call: others give other arguments")
-    parser.add_argument("--only", default="", help="operators whose name has this (a regular expression) in it")
+    parser.add_argument(
+        "--first", type=int, default=0, help="number of the first call: others give other arguments"
+    )
+    parser.add_argument(
+        "--only", default="", help="operators whose name has this (a regular expression) in it"
+    )
     parser.add_argument("--files", type=int, default=100, help="edited files")
     asked = parser.parse_args()
     torch.set_num_threads(1)

@@ -262,8 +262,10 @@ def test_what_could_run_code_is_refused_before_it_is_opened(
 
 def weight_and_graph_smaller(name: str, data: bytes) -> bytes:
     """The file agrees with itself, but no convolution takes a bias of one number for two channels."""
-    bias = "conv-1.bias"
-    data = in_config("weights", lambda config: config[bias]["tensor_meta"].update(sizes=[{"as_int": 1}]))(name, data)
+    bias = "blocks.conv-1.bias"
+    data = in_config("weights", lambda config: config[bias]["tensor_meta"].update(sizes=[{"as_int": 1}]))(
+        name, data
+    )
 
     def in_values(program: dict) -> None:
         specs = program["graph_module"]["signature"]["input_specs"]
@@ -284,14 +286,19 @@ def result_larger(program: dict) -> None:
     ("change", "what"),
     [
         (weight_and_graph_smaller, "a call 'conv2d.*' of aten.conv2d.default that cannot be made"),
-        (in_graph(result_larger), r"'.*' as float32 \(5, 2, 8, 8\), where aten.add.Tensor gives float32 \(1, 2, 8, 8\)"),
+        (
+            in_graph(result_larger),
+            r"'.*' as float32 \(5, 2, 8, 8\), where aten.add.Tensor gives float32 \(1, 2, 8, 8\)",
+        ),
     ],
 )
 def test_sizes_that_do_not_follow_are_refused_before_anything_is_run(
     change, what: str, with_everything: Path, tmp_path: Path
 ) -> None:
     evil = rewritten(with_everything, tmp_path / "evil.pt2", change)
-    with pytest.raises(ModelError, match=rf"(?s){what}.*memory that is not its own, and was not run; write it"):
+    with pytest.raises(
+        ModelError, match=rf"(?s){what}.*memory that is not its own, and was not run; write it"
+    ):
         load_model(evil)
 
 
@@ -360,7 +367,9 @@ class Dividing(torch.nn.Module):
 
 
 def test_a_call_that_no_file_may_have_is_named_when_writing(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"cannot be written as no.pt2: it has a call of aten.div.Tensor_mode of integ"):
+    with pytest.raises(
+        ModelError, match=r"cannot be written as no.pt2: it has a call of aten.div.Tensor_mode of integ"
+    ):
         save_exported(tmp_path / "no.pt2", Dividing(), fakes.identity().spec, window=16)
     assert not list(tmp_path.iterdir())
 

@@ -259,7 +259,9 @@ def test_writes_become_rarer_as_they_take_longer(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("name", ["collection.json", "Report.HTML"])
-def test_an_item_called_as_a_file_beside_the_products_is_in_none_of_their_ways(tmp_path: Path, name: str) -> None:
+def test_an_item_called_as_a_file_beside_the_products_is_in_none_of_their_ways(
+    tmp_path: Path, name: str
+) -> None:
     for one in ("fine", name):
         stand(tmp_path, product_folder(tmp_path, one).name)
     OutputCollection(tmp_path).write()
