@@ -42,19 +42,18 @@ def check_calls(program: ExportedProgram, inputs: Sequence[Sequence[int]]) -> No
     UnsafeCall
         If an operator does not take what it is called with, or gives something else than the file says.
     """
-    mode = FakeTensorMode(
-        allow_fallback_kernels=False
-    )  # these would compute, on sizes not yet known to be safe
+    # fallbacks would compute, on sizes that are not yet known to be safe
+    mode = FakeTensorMode(allow_fallback_kernels=False)
     with torch.no_grad(), mode:
         given = iter([torch.empty(tuple(sizes)) for sizes in inputs])
-        taken = []
+        taken: list[Tensor | None] = []
         for spec in program.graph_signature.input_specs:
             if spec.kind is InputKind.USER_INPUT:
                 taken.append(next(given, None))
             else:
                 held = program.state_dict if spec.target in program.state_dict else program.constants
                 taken.append(mode.from_tensor(held[str(spec.target)]))
-        if None in map(type, taken) or next(given, None) is not None:
+        if any(one is None for one in taken) or next(given, None) is not None:
             raise UnsafeCall(f"another number of inputs than the {len(inputs)} of its card")
         _Follower(program.graph_module).run(*taken)
 

@@ -27,7 +27,7 @@ _NAMES = """
     pairwise_distance
 
     batch_norm group_norm native_group_norm layer_norm
-    native_layer_norm instance_norm rms_norm dropout feature_dropout alpha_dropout native_dropout
+    native_layer_norm instance_norm rms_norm dropout feature_dropout alpha_dropout
     relu relu6 leaky_relu prelu elu selu celu gelu silu mish hardswish hardsigmoid hardtanh sigmoid log_sigmoid tanh
     softplus softshrink hardshrink threshold glu rrelu logit softmax log_softmax _softmax _log_softmax _safe_softmax
     logsumexp scaled_dot_product_attention embedding
