@@ -214,21 +214,24 @@ def _check(data: bytes, path: Path) -> tuple[ExportCard, io.BytesIO]:
         program = Program.model_validate_json(held["models/model.json"])
         packed = {name: held[name][:64] for name in _PASSED_ON if name in held}
         packed["models/model.json"] = _json(program)
-        wanted = program.weights()
+        wanted, found = program.weights(), set[str]()
         packed["data/sample_inputs/model.pt"] = b""  # a pickle, and not needed
         for kind in ("weights", "constants"):
             config = f"data/{kind}/model_{kind}_config.json"
             payloads = Payloads.model_validate_json(held[config])
             packed[config] = _json(payloads)
             for name, one in payloads.config.items():
-                if name in wanted and wanted.pop(name) != one.tensor_meta:
+                if name in found:
+                    raise _Refused(f"a tensor {name!r} twice")
+                found.add(name)
+                if name in wanted and wanted[name] != one.tensor_meta:
                     raise _Refused(f"a tensor {name!r} of other sizes than its graph takes")
                 place = f"data/{kind}/{one.path_name}"
                 packed[place] = held[place]
                 if len(packed[place]) < one.n_bytes:
                     raise _Refused(f"a tensor {name!r} of more bytes than it has")
-        if wanted:
-            raise _Refused(f"a graph that takes a tensor {next(iter(wanted))!r} that is not there")
+        for name in wanted.keys() - found:
+            raise _Refused(f"a graph that takes a tensor {name!r} that is not there")
     except _Refused:
         raise
     except ValidationError as error:

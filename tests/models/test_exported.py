@@ -216,6 +216,16 @@ def other_strides(config: dict) -> None:
     next(iter(config.values()))["tensor_meta"]["strides"][0]["as_int"] = 0
 
 
+def twice(name: str, data: bytes) -> bytes:
+    """Of two tensors of one name the graph may be given the one that was not looked at."""
+    if not name.endswith("model_constants_config.json"):
+        return data
+    found = json.loads(data)
+    one = next(iter(found["config"].values()))
+    found["config"]["blocks.conv-1.bias"] = one
+    return json.dumps(found).encode()
+
+
 def under_another_name(config: dict) -> None:
     config["other"] = config.pop(next(iter(config)))
 
@@ -226,6 +236,7 @@ def under_another_name(config: dict) -> None:
         (in_config("weights", smaller), "a tensor '.*' of other sizes than its graph takes"),
         (in_config("weights", of_other_type), "a tensor '.*' of other sizes than its graph takes"),
         (in_config("weights", other_strides), "a tensor '.*' of other sizes than its graph takes"),
+        (twice, "a tensor 'blocks.conv-1.bias' twice"),
         (in_config("weights", under_another_name), "a graph that takes a tensor '.*' that is not there"),
         (in_config("weights", pickled), "'True' as config.*use_pickle"),
         (in_config("weights", weight_named), "'a\", 0.*a weight's name is letters"),
@@ -344,6 +355,24 @@ def test_a_module_of_ones_own_comes_back_to_the_bit(tmp_path: Path) -> None:
     loaded = load_model(tmp_path / "own.pt2").module
     with torch.inference_mode():
         assert torch.equal(module(image)["segmentation"], loaded(image)["segmentation"])
+
+
+class Tied(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other, self.unused = (torch.nn.Conv2d(3, 3, 1) for _ in range(3))
+        self.other.weight = self.one.weight
+
+    def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"same": self.other(self.one(image.contiguous(memory_format=torch.channels_last)))}
+
+
+def test_weights_that_are_shared_unused_or_in_another_layout_are_taken(tmp_path: Path) -> None:
+    module = Tied().to(memory_format=torch.channels_last)
+    save_exported(tmp_path / "tied.pt2", module, fakes.identity(3).spec, window=8)
+    image = torch.rand(1, 3, 8, 8)
+    with torch.inference_mode():
+        assert torch.equal(load_model(tmp_path / "tied.pt2").module(image)["same"], module(image)["same"])
 
 
 class Uninitialised(torch.nn.Module):
