@@ -1,7 +1,8 @@
 """The operators that a `.pt2` may call: those that compute tensors from tensors, by name.
 
 A list of what is allowed, since PyTorch has thousands, among them such that read and write files, or memory without
-looking at its bounds: `native_batch_norm` takes a bias of four numbers for four thousand channels. What the numbers
+looking at its bounds: `native_batch_norm` takes a bias of four numbers for four thousand channels, and `median` of a
+dimension that was expanded writes beyond it. What the numbers
 and sizes of a call must be besides is in `rsmtl.models.calls`. An operator that is missed here is added by its name in
 `torch.ops.aten`, once `make chaos` finds nothing in it.
 """
@@ -48,8 +49,8 @@ _NAMES = """
     heaviside eq ne lt le gt ge greater less greater_equal less_equal not_equal isnan isinf isfinite isclose
     logical_and logical_or logical_not logical_xor bitwise_and bitwise_or bitwise_not bitwise_xor __and__ __or__
     __xor__ bitwise_left_shift bitwise_right_shift where masked_fill masked_scatter
-    sum nansum mean nanmean prod amax amin max min aminmax argmax argmin all any std var std_mean var_mean median
-    nanmedian quantile nanquantile cumsum cumprod cummax cummin logcumsumexp count_nonzero topk sort argsort kthvalue
+    sum nansum mean nanmean prod amax amin max min aminmax argmax argmin all any std var std_mean var_mean
+    quantile nanquantile cumsum cumprod cummax cummin logcumsumexp count_nonzero topk sort argsort kthvalue
     histc bincount trace diff bucketize searchsorted
 
     view reshape view_as reshape_as _unsafe_view expand expand_as broadcast_to broadcast_tensors permute transpose t
