@@ -36,8 +36,9 @@ bench: .venv/installed  ## ratios measured side by side in one run, peers among 
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[peers]'
 	$(BIN)/python -m tests.benchmarks
 
-chaos: .venv/installed  ## faults of all kinds over a catalogue; the same bytes at the end
+chaos: .venv/installed  ## faults of all kinds over a catalogue; the same bytes at the end; hostile .pt2 files
 	$(BIN)/python -m tests.chaos
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.models.fuzz --calls 300 --files 5000
 
 release: .venv/installed  ## dist/: sdist and wheel; the wheel runs the demo in an environment that has nothing else
 	rm -rf dist

@@ -92,6 +92,7 @@ class ClusterExecutor:
         ]  # 0: a worker without a limit
         self._slot_bytes = min(limits)
         self._keys: WeakKeyDictionary[Future[Any], str] = WeakKeyDictionary()
+        self._ahead_s: WeakKeyDictionary[Future[Any], float] = WeakKeyDictionary()
 
     @property
     def n_slots(self) -> int:
@@ -129,18 +130,22 @@ class ClusterExecutor:
         future: Future[Any] = Future()
         future.add_done_callback(lambda it: job.cancel() if it.cancelled() and not job.cancelled() else None)
         self.client.loop.add_callback(_hand_over, job, future)
-        self._keys[future] = key
+        self._keys[future], self._ahead_s[future] = key, _ahead_s()
         return future
 
     @cluster_errors()
     def overdue(self, futures: Iterable["Future[Any]"], limit_s: float) -> list["Future[Any]"]:
         """Return those whose jobs have been running for longer than a limit, or are on a worker that is silent so long.
 
-        The scheduler knows it from the workers' heartbeats; one that a job keeps from answering has none.
+        The scheduler knows it from the workers' heartbeats; one that a job keeps from answering has none. Dask counts
+        by the wall clock, which goes on while this machine is suspended: what it has leapt since a job was handed out
+        is taken off.
         """
         keys = {future: self._keys[future] for future in futures}
         seconds = self.client.run_on_scheduler(_seconds_on_workers, list(keys.values()))
-        return [future for future, key in keys.items() if seconds.get(key, 0.0) > limit_s]
+        ahead_s = _ahead_s()
+        spent_s = {f: seconds.get(key, 0.0) - (ahead_s - self._ahead_s[f]) for f, key in keys.items()}
+        return [future for future, one in spent_s.items() if one > limit_s]
 
     @cluster_errors()
     def abandon(self, futures: Iterable["Future[Any]"]) -> str:
@@ -262,6 +267,11 @@ def offered(client: Client, resource: str) -> dict[str, float] | None:
     """Return what a task asks for: one of a resource, if any worker offers it, or else nothing."""
     workers = workers_of(client).values()
     return {resource: 1} if any(resource in worker["resources"] for worker in workers) else None
+
+
+def _ahead_s() -> float:
+    """How far the wall clock is ahead of the one that stops while the machine is suspended, and is never set."""
+    return time.time() - time.monotonic()
 
 
 def _itself(hidden: _Unseen) -> Any:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
 from rsmtl.errors import ModelError, explain
+from rsmtl.models.calls import UnsafeCall, check_calls
 from rsmtl.models.files import write_whole
 from rsmtl.models.margin import Measured, with_margins
 from rsmtl.models.model import Model
@@ -121,8 +122,7 @@ def save_exported(
     path = Path(path)
     measured = measured or Measured()
     card = ExportCard(spec=with_margins(spec, measured), window=window, batch=batch, measured=measured)
-    edges = [(i.channels, int(window * i.scale)) for i in spec.inputs]
-    inputs = tuple(torch.zeros(batch, channels, edge, edge) for channels, edge in edges)
+    inputs = tuple(torch.zeros(sizes) for sizes in _input_sizes(card))
     buffer = io.BytesIO()
     try:
         with torch.no_grad():  # a change of mode within the module would be an operator of its own
@@ -135,7 +135,8 @@ def save_exported(
         ) from error
     try:
         _check(buffer.getvalue(), path)
-    except _Refused as refused:
+        check_calls(program, _input_sizes(card))
+    except (_Refused, UnsafeCall) as refused:
         raise ModelError(
             f"the module of {spec.system!r} cannot be written as {path.name}: it has {refused}, which no program that "
             "is read here may have; use plain operators on tensors instead"
@@ -163,14 +164,21 @@ def load_exported(path: Path) -> Model:
             "rsmtl.models.save_exported"
         ) from refused
     try:
-        program = torch.export.load(archive).module()
+        program = torch.export.load(archive)
+        check_calls(program, _input_sizes(card))
+        module = program.module()
+    except UnsafeCall as unsafe:
+        raise ModelError(
+            f"{path} holds {unsafe}: it could read and write memory that is not its own, and was not run; write it "
+            "with rsmtl.models.save_exported"
+        ) from unsafe
     except Exception as error:  # of a damaged file torch raises whatever it stumbles on
         raise ModelError(
             f"{path} cannot be read as an exported program ({type(error).__name__}: {error}): export it again, with "
             f"torch {torch.__version__}"
         ) from error
     sha256 = hashlib.sha256(data).hexdigest()
-    return Model(card.spec, ExportedModule(program, card), sha256, str(path), measured=card.measured)
+    return Model(card.spec, ExportedModule(module, card), sha256, str(path), measured=card.measured)
 
 
 def save_measured_program(source: Path, path: Path, measured: Measured) -> None:
@@ -184,6 +192,11 @@ def save_measured_program(source: Path, path: Path, measured: Measured) -> None:
             ours = entry.filename.endswith(f"/extra/{_CARD}")
             archive.writestr(entry.filename, card.model_dump_json().encode() if ours else held.read(entry))
     write_whole(path, buffer.getvalue(), "program")
+
+
+def _input_sizes(card: ExportCard) -> list[tuple[int, int, int, int]]:
+    edges = [(one.channels, int(card.window * one.scale)) for one in card.spec.inputs]
+    return [(card.batch, channels, edge, edge) for channels, edge in edges]
 
 
 def _check(data: bytes, path: Path) -> tuple[ExportCard, io.BytesIO]:
@@ -201,16 +214,24 @@ def _check(data: bytes, path: Path) -> tuple[ExportCard, io.BytesIO]:
         program = Program.model_validate_json(held["models/model.json"])
         packed = {name: held[name][:64] for name in _PASSED_ON if name in held}
         packed["models/model.json"] = _json(program)
+        wanted, found = program.weights(), set[str]()
         packed["data/sample_inputs/model.pt"] = b""  # a pickle, and not needed
         for kind in ("weights", "constants"):
             config = f"data/{kind}/model_{kind}_config.json"
             payloads = Payloads.model_validate_json(held[config])
             packed[config] = _json(payloads)
             for name, one in payloads.config.items():
+                if name in found:
+                    raise _Refused(f"a tensor {name!r} twice")
+                found.add(name)
+                if name in wanted and wanted[name] != one.tensor_meta:
+                    raise _Refused(f"a tensor {name!r} of other sizes than its graph takes")
                 place = f"data/{kind}/{one.path_name}"
                 packed[place] = held[place]
                 if len(packed[place]) < one.n_bytes:
                     raise _Refused(f"a tensor {name!r} of more bytes than it has")
+        for name in wanted.keys() - found:
+            raise _Refused(f"a graph that takes a tensor {name!r} that is not there")
     except _Refused:
         raise
     except ValidationError as error:

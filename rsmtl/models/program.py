@@ -18,6 +18,8 @@ _PATH = re.compile(r"(?!__)[A-Za-z0-9_-]+(\.(?!__)[A-Za-z0-9_-]+)*")
 _WORD = re.compile(r"[A-Za-z0-9_ ,.>-]*")
 _ITEM_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 2, 7: 4, 8: 8, 9: 4, 10: 8, 11: 16, 12: 1, 13: 2}
 """Of integers, floats, complex numbers, bool and bfloat16, by PyTorch's number of the type."""
+_TO_THE_END = 2**63 - 1
+"""The end of a slice that has none."""
 _CONTAINERS = frozenset({"builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict"})
 
 
@@ -55,6 +57,12 @@ def _number_type(dtype: int) -> int:
     return dtype
 
 
+def _whole(number: int) -> int:
+    if abs(number) >= 2**48 and number != _TO_THE_END:
+        raise ValueError("a whole number is below 2**48")
+    return number
+
+
 def _structure(text: str) -> str:
     protocol, tree = json.loads(text)
     if protocol != 1:
@@ -87,6 +95,7 @@ Structure = Annotated[str, AfterValidator(_structure)]
 Dropped = Annotated[Any, AfterValidator(lambda _: {})]
 """What PyTorch writes for people and tools; it is not passed on."""
 Size = Annotated[int, Field(ge=0, lt=2**48)]
+Whole = Annotated[int, AfterValidator(_whole)]
 Number = Annotated[float, Field(allow_inf_nan=False)] | Literal["Infinity", "-Infinity", "NaN"]
 Empty = Annotated[dict[str, Any], Field(max_length=0)]
 
@@ -108,7 +117,9 @@ class _Tensor(_Plain):
     name: Name
 
 
-class _TensorMeta(_Plain):
+class TensorMeta(_Plain):
+    """Type, sizes and strides of a tensor."""
+
     dtype: Annotated[int, AfterValidator(_number_type)]
     sizes: list[_Count]
     requires_grad: bool
@@ -145,8 +156,8 @@ class _Argument(_OneOf):
     as_tensors: list[_Tensor] | None = None
     as_optional_tensor: _OptionalTensor | None = None
     as_optional_tensors: list[_OptionalTensor] | None = None
-    as_int: int | None = None
-    as_ints: list[int] | None = None
+    as_int: Whole | None = None
+    as_ints: list[Whole] | None = None
     as_float: Number | None = None
     as_floats: list[Number] | None = None
     as_bool: bool | None = None
@@ -181,7 +192,7 @@ class _Graph(_Plain):
     inputs: list[_TensorArgument]
     outputs: list[_TensorArgument]
     nodes: list[_Node]
-    tensor_values: dict[Name, _TensorMeta]
+    tensor_values: dict[Name, TensorMeta]
     sym_int_values: Empty
     sym_bool_values: Empty
     is_single_tensor_return: Literal[False] = False
@@ -264,6 +275,18 @@ class _Version(_Plain):
 class Program(_Plain):
     """`models/model.json` of a `.pt2`."""
 
+    def weights(self) -> dict[str, TensorMeta]:
+        """Return what the graph takes its parameters, buffers and constants to be, by their names."""
+        values, found = self.graph_module.graph.tensor_values, {}
+        for one in self.graph_module.signature.input_specs:
+            if one.parameter is not None:
+                found[one.parameter.parameter_name] = values[one.parameter.arg.name]
+            elif one.buffer is not None:
+                found[one.buffer.buffer_name] = values[one.buffer.arg.name]
+            elif one.tensor_constant is not None:
+                found[one.tensor_constant.tensor_constant_name] = values[one.tensor_constant.arg.name]
+        return found
+
     graph_module: _GraphModule
     opset_version: dict[Literal["aten"], int]
     range_constraints: Empty
@@ -277,7 +300,7 @@ class _Payload(_Plain):
     path_name: Annotated[str, Field(pattern=r"^(weight|tensor)_[0-9]{1,9}$")]
     is_param: bool
     use_pickle: Literal[False]
-    tensor_meta: _TensorMeta
+    tensor_meta: TensorMeta
 
     @property
     def n_bytes(self) -> int:

@@ -27,7 +27,7 @@ from rsmtl.scene.physical import check_scaling, to_physical
 from rsmtl.scene.reason import reason
 from rsmtl.scene.scene import SceneInput, Storage
 from rsmtl.scene.sources import local_path, raster_sources
-from rsmtl.scene.trust import check_driver
+from rsmtl.scene.trust import drivers, refused_format
 from rsmtl.scene.virtual import check_sources
 
 
@@ -103,9 +103,7 @@ class RasterReader:
 
     def _dataset(self) -> DatasetReader:
         if not hasattr(self._handles, "dataset"):
-            dataset = rasterio.open(gdal_name(self.href), sharing=False)
-            check_driver(self.href, dataset.driver)
-            self._handles.dataset = dataset
+            self._handles.dataset = _open(self.href)
         return self._handles.dataset
 
 
@@ -146,8 +144,7 @@ def open_raster(
     try:
         with rasterio.Env(**gdal_options(href)), warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # refused below, with the remedy
-            with rasterio.open(gdal_name(href), sharing=False) as dataset:
-                check_driver(href, dataset.driver)
+            with _open(href) as dataset:
                 _check_values(f"'{href}'", dataset, indices)
                 check_blocks(f"'{href}'", href, dataset)
                 check_sources(f"'{href}'", href, dataset)
@@ -157,8 +154,13 @@ def open_raster(
     except Exception as error:  # rasterio lets exceptions of GDAL's through that share no base class
         raise SceneError(
             f"'{href}' cannot be opened as a raster ({reason(error)}): give a GeoTIFF, a COG or another "
-            "undamaged file that GDAL reads"
+            f"undamaged file that GDAL reads{refused_format(href)}"
         ) from error
+
+
+def _open(href: str) -> DatasetReader:
+    """Open a file; `rasterio.open` takes no list of drivers."""
+    return DatasetReader(gdal_name(href), driver=drivers(href), sharing=False)
 
 
 def _check_there(href: str) -> None:

@@ -21,6 +21,8 @@ LOCK_NAME, LEASE_NAME = "lock.json", "lease.json"
 """One of them stands while a run is at work."""
 
 _DEVICE_NAMES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)", re.IGNORECASE)
+_FILE_NAMES = re.compile(r".*\.(json|html)", re.IGNORECASE)
+"""What stands beside the products, as `collection.json` and `report.html` do."""
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
 
 
@@ -29,8 +31,10 @@ def product_folder(out: Place, scene_id: str) -> Place:
 
     Ids come from catalogues, which are not trusted. Every byte of the id but ASCII letters, digits and `._-`
     is written as `=XX` (its UTF-8 value in hexadecimal), and so is a leading dot, a trailing dot and the
-    first letter of a name that some systems reserve for a device. The usual ids stay as they are, two ids
-    never share a folder, and `=` needs no escaping in the path of a URL, as `%` would.
+    first letter of a name that some systems reserve for a device, or that ends in `.json` or `.html`, as files beside
+    the products do (in any case: some disks do not tell it). The usual ids stay as they are, two ids never share a
+    folder where the disk tells capital letters from small ones, and `=` needs no escaping in the path of a URL, as `%`
+    would.
 
     Raises
     ------
@@ -42,7 +46,7 @@ def product_folder(out: Place, scene_id: str) -> Place:
     name = "".join(
         chr(byte) if byte in _PLAIN else f"={byte:02X}" for byte in scene_id.encode("utf-8", "surrogatepass")
     )
-    if name[0] == "." or _DEVICE_NAMES.match(name):
+    if name[0] == "." or _DEVICE_NAMES.match(name) or _FILE_NAMES.fullmatch(name):
         name = f"={ord(name[0]):02X}{name[1:]}"
     if name[-1] == ".":
         name = f"{name[:-1]}=2E"

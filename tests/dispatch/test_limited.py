@@ -108,6 +108,22 @@ def test_a_worker_without_a_nanny_is_sent_away() -> None:
         going_on.set()
 
 
+def test_time_for_which_the_machine_was_suspended_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    going_on, wall = threading.Event(), time.time
+    with (
+        LocalCluster(n_workers=1, processes=False, dashboard_address=None) as standing,
+        cluster_at(standing.scheduler_address) as executor,
+    ):
+        job = executor.submit(_Waiting(going_on))
+        with monkeypatch.context() as woken:
+            woken.setattr(time, "time", lambda: wall() + 3600)
+            assert executor.overdue([job], 60) == []
+        while not executor.overdue([job], 0.05):
+            time.sleep(0.01)
+        going_on.set()
+        assert job.result(10)
+
+
 class _Waiting:
     """Stays in this process, whose worker shares its memory."""
 

@@ -180,6 +180,14 @@ def test_card_that_does_not_fit(path: Path, changes: dict[str, object], sentence
         load_model(path)
 
 
+def test_a_card_that_is_nested_without_end(path: Path) -> None:
+    nested = "[" * 100_000 + "]" * 100_000
+    safetensors.torch.save_file(safetensors.torch.load_file(path), path, {"rsmtl": f'{{"config": {nested}}}'})
+    for read in (load_model, read_card):
+        with pytest.raises(ModelError, match=r"the card of .* cannot be read"):
+            read(path)
+
+
 def test_unknown_system(path: Path):
     card = json.loads(safetensors.safe_open(path, "pt").metadata()["rsmtl"])
     rewrite(path, spec={**card["spec"], "system": "mtl_pan_seg_2"})

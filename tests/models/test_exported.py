@@ -203,13 +203,45 @@ def larger(config: dict) -> None:
     next(iter(config.values()))["tensor_meta"]["sizes"] = [{"as_int": 10**9}] * 4
 
 
+def smaller(config: dict) -> None:
+    """The attack: a kernel that believes the graph reads the rest from beyond the weight."""
+    next(iter(config.values()))["tensor_meta"]["sizes"][0]["as_int"] = 1
+
+
+def of_other_type(config: dict) -> None:
+    next(iter(config.values()))["tensor_meta"]["dtype"] = 3
+
+
+def other_strides(config: dict) -> None:
+    next(iter(config.values()))["tensor_meta"]["strides"][0]["as_int"] = 0
+
+
+def twice(name: str, data: bytes) -> bytes:
+    """Of two tensors of one name the graph may be given the one that was not looked at."""
+    if not name.endswith("model_constants_config.json"):
+        return data
+    found = json.loads(data)
+    one = next(iter(found["config"].values()))
+    found["config"]["blocks.conv-1.bias"] = one
+    return json.dumps(found).encode()
+
+
+def under_another_name(config: dict) -> None:
+    config["other"] = config.pop(next(iter(config)))
+
+
 @pytest.mark.parametrize(
     ("change", "what"),
     [
+        (in_config("weights", smaller), "a tensor '.*' of other sizes than its graph takes"),
+        (in_config("weights", of_other_type), "a tensor '.*' of other sizes than its graph takes"),
+        (in_config("weights", other_strides), "a tensor '.*' of other sizes than its graph takes"),
+        (twice, "a tensor 'blocks.conv-1.bias' twice"),
+        (in_config("weights", under_another_name), "a graph that takes a tensor '.*' that is not there"),
         (in_config("weights", pickled), "'True' as config.*use_pickle"),
         (in_config("weights", weight_named), "'a\", 0.*a weight's name is letters"),
         (in_config("weights", dunder), "'__class__.x' as config"),
-        (in_config("weights", larger), "a tensor '.*' of more bytes than it has"),
+        (in_config("weights", larger), "a tensor '.*' of other sizes than its graph takes"),
         (in_graph(first_node("target", "torch.os.system")), "'torch.os.system' as graph_module.graph.nodes.0.target"),
         (in_graph(first_node("target", "math.floor")), "'math.floor' as "),
         (in_graph(first_node("target", "torch.ops.aten.save.default")), "'torch.ops.aten.save.default' as "),
@@ -235,6 +267,48 @@ def test_what_could_run_code_is_refused_before_it_is_opened(
     monkeypatch.setattr(torch.export, "load", lambda _: pytest.fail("PyTorch saw it"))
     with pytest.raises(
         ModelError, match=rf"(?s){what}.*, which could run any code when opened: it was not opened; write"
+    ):
+        load_model(evil)
+
+
+def weight_and_graph_smaller(name: str, data: bytes) -> bytes:
+    """The file agrees with itself, but no convolution takes a bias of one number for two channels."""
+    bias = "blocks.conv-1.bias"
+    data = in_config("weights", lambda config: config[bias]["tensor_meta"].update(sizes=[{"as_int": 1}]))(
+        name, data
+    )
+
+    def in_values(program: dict) -> None:
+        specs = program["graph_module"]["signature"]["input_specs"]
+        parameters = [one["parameter"] for one in specs if "parameter" in one]
+        (value,) = (one["arg"]["name"] for one in parameters if one["parameter_name"].endswith(bias))
+        program["graph_module"]["graph"]["tensor_values"][value]["sizes"] = [{"as_int": 1}]
+
+    return in_graph(in_values)(name, data)
+
+
+def result_larger(program: dict) -> None:
+    graph = program["graph_module"]["graph"]
+    found = graph["nodes"][-1]["outputs"][0]["as_tensor"]["name"]
+    graph["tensor_values"][found]["sizes"][0]["as_int"] = 5
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (weight_and_graph_smaller, "a call 'conv2d.*' of aten.conv2d.default that cannot be made"),
+        (
+            in_graph(result_larger),
+            r"'.*' as float32 \(5, 2, 8, 8\), where aten.add.Tensor gives float32 \(1, 2, 8, 8\)",
+        ),
+    ],
+)
+def test_sizes_that_do_not_follow_are_refused_before_anything_is_run(
+    change, what: str, with_everything: Path, tmp_path: Path
+) -> None:
+    evil = rewritten(with_everything, tmp_path / "evil.pt2", change)
+    with pytest.raises(
+        ModelError, match=rf"(?s){what}.*memory that is not its own, and was not run; write it"
     ):
         load_model(evil)
 
@@ -283,6 +357,24 @@ def test_a_module_of_ones_own_comes_back_to_the_bit(tmp_path: Path) -> None:
         assert torch.equal(module(image)["segmentation"], loaded(image)["segmentation"])
 
 
+class Tied(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other, self.unused = (torch.nn.Conv2d(3, 3, 1) for _ in range(3))
+        self.other.weight = self.one.weight
+
+    def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"same": self.other(self.one(image.contiguous(memory_format=torch.channels_last)))}
+
+
+def test_weights_that_are_shared_unused_or_in_another_layout_are_taken(tmp_path: Path) -> None:
+    module = Tied().to(memory_format=torch.channels_last)
+    save_exported(tmp_path / "tied.pt2", module, fakes.identity(3).spec, window=8)
+    image = torch.rand(1, 3, 8, 8)
+    with torch.inference_mode():
+        assert torch.equal(load_model(tmp_path / "tied.pt2").module(image)["same"], module(image)["same"])
+
+
 class Uninitialised(torch.nn.Module):
     def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
         return {"same": image + torch.empty(1)}
@@ -294,6 +386,20 @@ def test_an_operator_that_no_file_may_have_is_named_when_writing(tmp_path: Path)
         match=r"module of 'fake' cannot be written as no.pt2: it has 'torch.ops.aten.empty.*plain operat",
     ):
         save_exported(tmp_path / "no.pt2", Uninitialised(), fakes.identity().spec, window=16)
+    assert not list(tmp_path.iterdir())
+
+
+class Dividing(torch.nn.Module):
+    def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        whole = image.to(torch.int64)
+        return {"same": torch.div(whole, whole.flip(0), rounding_mode="trunc").to(torch.float32)}
+
+
+def test_a_call_that_no_file_may_have_is_named_when_writing(tmp_path: Path) -> None:
+    with pytest.raises(
+        ModelError, match=r"cannot be written as no.pt2: it has a call of aten.div.Tensor_mode of integ"
+    ):
+        save_exported(tmp_path / "no.pt2", Dividing(), fakes.identity().spec, window=16)
     assert not list(tmp_path.iterdir())
 
 

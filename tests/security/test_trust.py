@@ -2,11 +2,13 @@
 
 import json
 import pickle
+import socket
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 
 from rsmtl.errors import SceneError
 from rsmtl.scene.open import open_scene, scene_refs
@@ -40,6 +42,37 @@ REMOTE = "https://catalogue.example/items/item.json"
         "http://localhost/a.tif",
         "http://0.0.0.0/a.tif",
         "http://169.254.169.254/latest/meta-data",
+        "http://127.1/a.tif",
+        "http://2130706433/a.tif",
+        "http://0x7f000001/a.tif",
+        "http://0x7f.1/a.tif",
+        "http://0177.0.0.1/a.tif",
+        "http://0/a.tif",
+        "http://0.1.2.3/a.tif",
+        "http://2852039166/latest/meta-data",
+        "http://127.0.0.1./a.tif",
+        "http://localhost./a.tif",
+        "http://LOCALHOST:8787/a.tif",
+        "http://%6cocalhost/a.tif",
+        "http://127\u30020\u30020\u30021/a.tif",
+        "http://\uff11\uff12\uff17.0.0.1/a.tif",
+        "http://user@127.0.0.1:80/a.tif",
+        "http://[0:0:0:0:0:ffff:127.0.0.1]/a.tif",
+        "http://[::ffff:7f00:1]/a.tif",
+        "http://[::127.0.0.1]/a.tif",
+        "http://[64:ff9b::7f00:1]/a.tif",
+        "http://[2002:7f00:1::]/a.tif",
+        "http://[::]/a.tif",
+        "http://[fe80::1%25eth0]/a.tif",
+        "http://[fd00:ec2::254]/latest/meta-data",
+        "http://metadata.google.internal/a",
+        "http:///127.0.0.1/a.tif",
+        "http:127.0.0.1/a.tif",
+        "http://127.0.0.1\\@other.example/a.tif",
+        "http://other.example@127.0.0.1@x/a.tif",
+        "http://[::1/a.tif",
+        "http://[2001:db8::1]/a.json::file:///etc/a",
+        "simplecache::http://[2001:db8::1]/a.tif",
     ],
 )
 def test_what_came_over_the_network_names_no_file_or_service_of_ours(href: str) -> None:
@@ -48,7 +81,18 @@ def test_what_came_over_the_network_names_no_file_or_service_of_ours(href: str) 
 
 
 @pytest.mark.parametrize(
-    "href", ["https://other.example/a.tif", "s3://bucket/a.tif", "gs://b/a.tif", "http://10.0.0.1/a.tif"]
+    "href",
+    [
+        "https://other.example/a.tif",
+        "https://other.example./a b.tif",
+        "https://127.0.0.1.other.example/a.tif",
+        "s3://bucket/a.tif",
+        "gs://b/a.tif",
+        "http://10.0.0.1/a.tif",
+        "http://[2001:db8::1]/a.tif",
+        "http://[2001:db8::1]:8080/a.tif",
+        "http://[::ffff:10.0.0.1]/a.tif",
+    ],
 )
 def test_what_came_over_the_network_names_servers_and_stores(href: str) -> None:
     assert trusted(REMOTE, href) == href
@@ -81,21 +125,45 @@ def test_a_served_catalogue_cannot_have_local_items_read(served: str, tmp_path: 
             list(scene_refs(f"{served}/{kind}/catalog.json"))
 
 
+def vrt_of(source: str, kind: str = "VRTDataset") -> str:
+    """A virtual raster of a file: plain, warped or pansharpened."""
+    name = f'<SourceFilename relativeToVRT="0">{source}</SourceFilename>'
+    band = '<VRTRasterBand dataType="UInt16" band="1"'
+    head = "<SRS>EPSG:32631</SRS><GeoTransform>500000,10,0,5000000,0,-10</GeoTransform>"
+    inside = {
+        "VRTDataset": f"{band}><SimpleSource>{name}<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand>",
+        "VRTWarpedDataset": f"{band} subClass='VRTWarpedRasterBand'/><GDALWarpOptions><SourceDataset>{source}"
+        "</SourceDataset></GDALWarpOptions>",
+        "VRTPansharpenedDataset": f"<PansharpeningOptions><PanchroBand>{name}<SourceBand>1</SourceBand></PanchroBand>"
+        f"<SpectralBand dstBand='1'>{name}<SourceBand>1</SourceBand></SpectralBand></PansharpeningOptions>",
+    }[kind]
+    sub = "" if kind == "VRTDataset" else f' subClass="{kind}"'
+    return f'<VRTDataset rasterXSize="32" rasterYSize="32"{sub}>{head}{inside}</VRTDataset>'
+
+
 def test_a_served_vrt_cannot_have_local_files_read(served: str, tmp_path: Path) -> None:
     secret = write_raster(tmp_path / "secret.tif", image(1, 32, 32))
-    vrt = (
-        '<VRTDataset rasterXSize="32" rasterYSize="32"><SRS>EPSG:32631</SRS>'
-        "<GeoTransform>500000,10,0,5000000,0,-10</GeoTransform>"
-        '<VRTRasterBand dataType="UInt16" band="1"><SimpleSource>'
-        f'<SourceFilename relativeToVRT="0">{secret}</SourceFilename><SourceBand>1</SourceBand>'
-        "</SimpleSource></VRTRasterBand></VRTDataset>"
-    )
     for name in ("list.vrt", "list.tif"):
-        (tmp_path / name).write_text(vrt)
-        with pytest.raises(SceneError, match="GDAL's format VRT, which may name other files"):
+        (tmp_path / name).write_text(vrt_of(str(secret)))
+        with pytest.raises(
+            SceneError, match="from servers only formats that hold their own pixels are taken"
+        ):
             open_scene(f"{served}/{name}")
     assert open_scene(tmp_path / "list.vrt").inputs["image"].read(slice(0, 1), slice(0, 1)).size == 1
     assert open_scene(f"{served}/secret.tif").inputs["image"].bands == ("1",)
+
+
+@pytest.mark.parametrize("kind", ["VRTDataset", "VRTWarpedDataset", "VRTPansharpenedDataset"])
+def test_a_served_vrt_has_no_request_made(served: str, tmp_path: Path, kind: str) -> None:
+    """A service of this machine would have seen it, though the VRT was refused afterwards."""
+    with socket.create_server(("127.0.0.1", 0)) as service:
+        service.setblocking(False)
+        port = service.getsockname()[1]
+        (tmp_path / "list.vrt").write_text(vrt_of(f"/vsicurl/http://127.0.0.1:{port}/inside.tif", kind))
+        with rasterio.Env(GDAL_HTTP_TIMEOUT=1, GDAL_HTTP_MAX_RETRY=0), pytest.raises(SceneError):
+            open_scene(f"{served}/list.vrt")
+        with pytest.raises(BlockingIOError):
+            service.accept()
 
 
 _RUN: list[str] = []

@@ -12,8 +12,10 @@ import pystac
 import pytest
 
 from rsmtl.errors import ResumeError, RunError
+from rsmtl.report.page import write_report
 from rsmtl.store import collection
 from rsmtl.store.collection import OutputCollection
+from rsmtl.store.folder import product_folder
 from rsmtl.store.item import write_item
 from tests.store.products import HRMS, SEGMENTATION, utm
 from tests.store.runs import run_of, write_small_files
@@ -254,3 +256,16 @@ def test_writes_become_rarer_as_they_take_longer(tmp_path: Path, monkeypatch: py
     growing.add(stand(tmp_path, "a"))
     growing.add(stand(tmp_path, "b"))
     assert listed(tmp_path) == ["./a/item.json"]
+
+
+@pytest.mark.parametrize("name", ["collection.json", "Report.HTML"])
+def test_an_item_called_as_a_file_beside_the_products_is_in_none_of_their_ways(
+    tmp_path: Path, name: str
+) -> None:
+    for one in ("fine", name):
+        stand(tmp_path, product_folder(tmp_path, one).name)
+    OutputCollection(tmp_path).write()
+    assert (tmp_path / "collection.json").is_file()
+    assert len(listed(tmp_path)) == 2
+    write_report(tmp_path)
+    assert (tmp_path / "report.html").is_file()

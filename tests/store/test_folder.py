@@ -36,6 +36,12 @@ OUT = Path("/out")
         ("a=2Fb", "a=3D2Fb"),
         ("~root", "=7Eroot"),
         ("café", "caf=C3=A9"),
+        ("cafe\u0301", "cafe=CC=81"),
+        ("collection.json", "=63ollection.json"),
+        ("Report.HTML", "=52eport.HTML"),
+        ("catalog.json\u200b", "catalog.json=E2=80=8B"),
+        ("collection.json.", "collection.json=2E"),
+        ("scene.json.tif", "scene.json.tif"),
     ],
 )
 def test_an_id_becomes_one_harmless_name(scene_id: str, name: str) -> None:
