@@ -30,7 +30,7 @@ FUNCTIONS = (
     "pansharpener",
     "plot",
 )
-MODELS = ("Model", "ModelSpec", "InputSpec", "HeadSpec")
+MODELS = ("Model", "ModelSpec", "InputSpec", "HeadSpec", "ValueSpec")
 SETTINGS = ("Settings",)
 """What of `rsmtl` is shown where; `test_reference.py` compares them with `rsmtl.__all__`."""
 

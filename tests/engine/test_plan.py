@@ -88,10 +88,14 @@ def test_a_scene_that_does_not_fit_the_model_is_refused() -> None:
 
 def test_what_is_left_open_is_as_it_has_always_been() -> None:
     scene, model = fakes.make_scene(fakes.textured((3, 1600, 1600))), fakes.random_urec()
-    left_open, named = plan(scene, model, Settings()), Settings(window=512, overlap=64, chunk=1, batch=1)
+    named = Settings(window=512, overlap=64, margin=0, chunk=1, batch=1)
+    left_open = plan(scene, model, Settings(margin=0))
     assert left_open.fingerprint["settings"] == {
         "window": 512,
         "overlap": 64,
+        "margin": 0,
+        "fidelity": "standard",
+        "exact": False,
         "chunk": 1,
         "batch": 1,
         "blend": "linear",
