@@ -2,9 +2,9 @@
 
 A list of what is allowed, since PyTorch has thousands, among them such that read and write files, or memory without
 looking at its bounds: `native_batch_norm` takes a bias of four numbers for four thousand channels, and `median` of a
-dimension that was expanded writes beyond it. What the numbers
-and sizes of a call must be besides is in `rsmtl.models.calls`. An operator that is missed here is added by its name in
-`torch.ops.aten`, once `make chaos` finds nothing in it.
+dimension that was expanded writes beyond it. What the numbers and sizes of a call must be besides is in
+`rsmtl.models.calls`. An operator that is missed here is added by its name in `torch.ops.aten`, once
+`python -m tests.models.fuzz --only its_name --calls 10000` finds nothing in it.
 """
 
 import re
