@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 import fsspec
+from pystac import STACError, read_dict
 
 from rsmtl.errors import RsmtlError, RunError
 from rsmtl.gdal import STORES, is_remote
@@ -103,9 +104,20 @@ def source_now(source: SourceFile) -> SourceFile:
     """Return a source as it is now; of unknown version if it cannot be read."""
     try:
         if source.version.startswith(_DOCUMENT):
-            return document_source(source.href, read_document(source.href))
+            # As it was when the scene was opened: pystac brings older versions of STAC up to date.
+            document = read_dict(read_document(source.href), href=source.href).to_dict(
+                include_self_link=False
+            )
+            return document_source(source.href, document)
         return source_file(source.href)
-    except (RsmtlError, AttributeError):  # gone, or no item any more
+    except (
+        RsmtlError,
+        STACError,
+        AttributeError,
+        KeyError,
+        TypeError,
+        ValueError,
+    ):  # gone, or no item any more
         return SourceFile(source.href)
 
 
