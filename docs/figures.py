@@ -202,7 +202,7 @@ def _plan(lattice: Lattice) -> Plan:
     pixels = pixels.rio.write_crs("EPSG:32632").rio.write_transform(Affine(1, 0, 0, 0, -1, 0))
     sizes = rsmtl.Settings(window=lattice.window, overlap=lattice.overlap, chunk=lattice.strides_per_chunk)
     scene, model = scene_from_arrays({"image": pixels}), rsmtl.load_model("urec-landscape")
-    return plan(scene, model, sizes, measure=False)
+    return plan(scene, model, sizes, measure=False, any_gsd=True)
 
 
 def _travels(lattice: Lattice, chunk: Chunk) -> list[tuple[Chunk, Chunk]]:

@@ -96,10 +96,8 @@ def _prepare_workers(given: Mapping[str, Any]) -> None:
 def _with_margin() -> typer.Typer:
     """Make a group of `models`, which lists them when it is called alone."""
     example = f"For example: {GROUPS[ENVIRONMENT][models]}"
-    group = typer.Typer(
-        name="models", invoke_without_command=True, epilog=example, rich_help_panel=ENVIRONMENT
-    )
-    group.callback()(_interruptible(models))
+    group = typer.Typer(name="models", invoke_without_command=True)
+    group.callback(epilog=example)(_interruptible(models))
     example = "rsmtl models margin model.safetensors scene.tif --save measured.safetensors"
     group.command(epilog=f"For example: {example}")(_interruptible(margin))
     return group
@@ -108,7 +106,7 @@ def _with_margin() -> typer.Typer:
 for panel, group in GROUPS.items():
     for command, example in group.items():
         if command is models:
-            app.add_typer(_with_margin())
+            app.add_typer(_with_margin(), rich_help_panel=panel)
         else:
             app.command(rich_help_panel=panel, epilog=f"For example: {example}")(_interruptible(command))
 

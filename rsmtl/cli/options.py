@@ -175,8 +175,13 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     kind, default, metavar = field.annotation, field.default, None
     if _is_list(field):
         kind, default, metavar = str | None, None, ",".join(get_args(get_args(kind)[0])) or "NAME,..."
+    is_flag = kind is bool
     about = typer.Option(
-        help=field.description, metavar=metavar, rich_help_panel=SETTINGS, show_default=default is not None
+        *([f"--{name}"] if is_flag else []),
+        help=field.description,
+        metavar="" if is_flag else metavar,
+        rich_help_panel=SETTINGS,
+        show_default=default is not None and not is_flag,
     )
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, about]

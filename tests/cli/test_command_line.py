@@ -52,7 +52,7 @@ def test_every_setting_has_an_option_with_its_default_and_its_docstring(
         line = next(line for line in shown.splitlines() if f"--{name.replace('_', '-')} " in line)
         assert field.description is not None
         assert field.description.split("\n")[0] in line
-        if field.default not in (None, ()):
+        if field.default not in (None, (), False):  # what is off can only be turned on
             assert f"[default: {field.default}]" in line
 
 

@@ -19,7 +19,7 @@ def test_figures_by_hand(call: Call, scene: Path, model: Path, tmp_path: Path) -
     assert (found["n_windows"], found["n_chunks"]) == (12, 4)  # 3 × 4 windows in 2 × 2 chunks of 2 × 2
     assert (found["height_px"], found["width_px"], found["chunk_px"]) == (150, 170, 96)
     assert found["windows_per_px"] == 12 * 64 * 64 / (150 * 170)
-    assert found["written_bytes"] == 150 * 170 * (1 + 3 * 2)  # classes, and three bands as stored
+    assert found["written_bytes"] == 150 * 170  # classes; the reconstruction is no product
     assert found["read_bytes"] == (96 + 16 + 150 - 96) * (96 + 16 + 170 - 96) * 3 * 2
     assert 0 < found["worker_bytes"] < found["slot_bytes"]
     assert sorted(tmp_path.rglob("*")) == before
@@ -31,7 +31,7 @@ def test_a_table_of_each_scene_and_their_total(call: Call, scene: Path, model: P
     lines = [" ".join(line.split()) for line in shown.splitlines()]
     assert "scene" in lines
     assert "size 150 × 170 px, 25,500 px" in lines
-    assert "windows 12 of 64 px with 16 px overlap" in lines
+    assert "windows 12 of 64 px with 16 px overlap and a margin of 0 px" in lines
     assert "work 1.93 windows per pixel" in lines
     assert "chunks 4 of 96 px" in lines
     assert "read 180.91 kiB" in lines
@@ -42,14 +42,14 @@ def test_a_table_of_each_scene_and_their_total(call: Call, scene: Path, model: P
 def test_what_is_chosen_is_said_and_why(call: Call, scene: Path, model: Path) -> None:
     shown = call("plan", scene, "--model", model, "--batch", 2).out
     lines = [" ".join(line.split()) for line in shown.splitlines()]
-    assert "windows 1 of 192 px with 24 px overlap" in lines
+    assert "windows 1 of 192 px with 24 px overlap and a margin of 0 px" in lines
     assert "window 192 px (chosen: one window holds the scene)" in lines
     assert "overlap 24 px (chosen: 1/8 of the window)" in lines
     assert "chunk 1 strides (chosen: the scene has few windows)" in lines
     assert not any(line.startswith("batch") for line in lines)
     found = call("plan", scene, "--model", model, *SMALL, "--chunk", 2, "--json").json["scenes"][0]
     sizes = found["window_px"], found["overlap_px"], found["chunk"], found["batch"]
-    assert (sizes, sorted(found["why"])) == ((64, 16, 2, 1), ["batch"])
+    assert (sizes, sorted(found["why"])) == ((64, 16, 2, 1), ["batch", "margin"])
 
 
 def test_what_does_not_fit_is_refused(call: Call, scene: Path, model: Path) -> None:
@@ -95,9 +95,9 @@ def test_of_many_scenes_those_after_the_first_have_a_line(
     lines = [" ".join(line.split()) for line in ended.out.splitlines()]
     assert "verdict fits" in lines
     assert lines[-3:] == [
-        "s-1: 1 windows, 4 chunks, 37.50 kiB read, 28.00 kiB written, fits",
-        "s-2: 1 windows, 4 chunks, 37.50 kiB read, 28.00 kiB written, fits",
-        "3 scenes: 3 windows, 112.50 kiB read, 84.00 kiB written",
+        "s-1: 1 windows, 4 chunks, 37.50 kiB read, 4.00 kiB written, fits",
+        "s-2: 1 windows, 4 chunks, 37.50 kiB read, 4.00 kiB written, fits",
+        "3 scenes: 3 windows, 112.50 kiB read, 12.00 kiB written",
     ]
     assert ["ugly" in ended.err, "has the same id as" in ended.err, ended.status] == [True, True, 2]
 
