@@ -29,9 +29,9 @@ def evaluate(
         Path | None,
         typer.Option(
             metavar="FILE|DIR",
-            help="What a head should be, on its own grid: class numbers or the classes' colours, or images. For "
-            "several products a folder with a file SCENE.tif for each. Without it a pansharpened head is measured by "
-            "QNR and HQNR.",
+            help="What a head should be, on its own grid: class numbers or the classes' colours (in three bands or a "
+            "colour table), or images. For several products a folder with a file SCENE.tif for each. Without it a "
+            "pansharpened head is measured by QNR and HQNR.",
             show_default=False,
         ),
     ] = None,
@@ -74,7 +74,9 @@ def evaluate(
                 heads = plain(found.results)
                 write_metrics(folder, heads)
                 report.show(_table(found))
-                results.append({"folder": str(folder), "heads": heads})
+                for note in found.notes:
+                    report.note(folder.name, note)
+                results.append({"folder": str(folder), "heads": heads, "notes": list(found.notes)})
             except RsmtlError as error:
                 report.fail(folder.name, error)
     return report.close(products=results)

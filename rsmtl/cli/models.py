@@ -83,6 +83,7 @@ def _head(spec: "HeadSpec") -> dict[str, Any]:
         "scale": str(spec.scale),
         "margin_px": spec.margin,
         "classes": [c.name for c in spec.classes],
+        "label_colors": ["#{:02X}{:02X}{:02X}".format(*(c.mask_color or c.color)) for c in spec.classes],
         "product": spec.product,
         "unit": spec.own.unit if spec.kind == "continuous" and not spec.like else None,
     }

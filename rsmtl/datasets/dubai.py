@@ -13,21 +13,15 @@ from rsmtl.models.spec import ClassSpec
 from rsmtl.radiometry import Radiometry
 
 CLASSES = (
-    ClassSpec(name="building", color=(206, 101, 94)),
-    ClassSpec(name="land", color=(236, 208, 140)),
-    ClassSpec(name="road", color=(106, 105, 115)),
-    ClassSpec(name="vegetation", color=(6, 91, 25)),
-    ClassSpec(name="water", color=(60, 130, 215)),
+    ClassSpec(name="building", color=(206, 101, 94), mask_color=(0x3C, 0x10, 0x98)),
+    ClassSpec(name="land", color=(236, 208, 140), mask_color=(0x84, 0x29, 0xF6)),
+    ClassSpec(name="road", color=(106, 105, 115), mask_color=(0x6E, 0xC1, 0xE4)),
+    ClassSpec(name="vegetation", color=(6, 91, 25), mask_color=(0xFE, 0xDD, 0x3A)),
+    ClassSpec(name="water", color=(60, 130, 215), mask_color=(0xE2, 0xA9, 0x29)),
 )
 """In colours that look like what they stand for, and that can be told apart by people who do not see all of them."""
 
-MASK_COLORS = (
-    (0x3C, 0x10, 0x98),
-    (0x84, 0x29, 0xF6),
-    (0x6E, 0xC1, 0xE4),
-    (0xFE, 0xDD, 0x3A),
-    (0xE2, 0xA9, 0x29),
-)
+MASK_COLORS = tuple(one.mask_color or one.color for one in CLASSES)
 """By class, its colour in the masks. Any other colour is `IGNORE`: unlabeled grey (9B9B9B, 0.5 % of the pixels), which
 is where nobody said what there is, and stray black (0.6 %)."""
 

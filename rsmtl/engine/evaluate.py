@@ -15,11 +15,14 @@ from rsmtl.engine.truth import (
     IGNORED,
     Judged,
     Rectangle,
+    colors_job,
     ends_job,
+    has_colors,
     ignored_job,
     judge,
     measure_job,
     stored_spec,
+    with_colors,
     with_range_of_truth,
 )
 from rsmtl.errors import InputError
@@ -39,6 +42,8 @@ class Evaluation:
     """By head."""
     sums: dict[str, tuple[Sums, ...]]
     """By head, of each of its metrics; those of several scenes add up to what they are worth together."""
+    notes: tuple[str, ...] = ()
+    """Sentences on what should be known of the truth: labels that do not count, and how a colour table was read."""
 
 
 def evaluate(
@@ -66,8 +71,9 @@ def evaluate(
     truth
         A raster, Zarr store or STAC item on the very grid of the product's head, or one for each head by name; alone it
         is for the head whose scale and bands it fits, one band for class maps first. Classes are numbers from 0 on, in
-        one band, or the head's colours in three; 255 and what is nodata or masked does not count. None measures a
-        pansharpened head without a reference.
+        one band, or the classes' colours in three or in a colour table. 255, what is nodata or masked, and other
+        colours (a quarter of the pixels at most; `notes` tells) do not count. None measures a pansharpened head without
+        a reference.
     without
         Classes that a second mean IoU leaves out, such as clutter.
     executor
@@ -76,8 +82,8 @@ def evaluate(
     Raises
     ------
     InputError
-        If there is no product, no head for the truth, another grid, or labels that are no classes of the head; without
-        truth, if the scene has changed since.
+        If there is no product, no head for the truth, another grid, or labels that are no classes of the head, by
+        number or, of more than a quarter of the pixels, by colour; without truth, if the scene has changed since.
     """
     executor = executor or SerialExecutor()
     run = read_run(folder)
@@ -96,12 +102,17 @@ def evaluate(
             f"classes can be left out of a class map only, the truth is that of {heads}: leave none out"
         )
     sums, results = {}, {}
-    for judged in (_with_range(one, run, executor) for one in all_judged):
+    notes: list[str] = []
+    for one in all_judged:
+        judged, said = _with_colors(_with_range(one, run, executor), run, executor)
         found = _add_up(judged, run, executor)
         _check_counted(judged, found, run, executor)
         sums[judged.head.name] = found
         results[judged.head.name] = _merged(judged.metrics, found)
-    return Evaluation(folder, results, sums)
+        if judged.by_color:
+            results[judged.head.name]["n_px_unlabelled"] = judged.n_unlabelled
+        notes += said
+    return Evaluation(folder, results, sums, tuple(notes))
 
 
 def _over_truth(job: Callable[..., Any], judged: Judged, run: Run, executor: Executor) -> list[Any]:
@@ -116,6 +127,13 @@ def _with_range(judged: Judged, run: Run, executor: Executor) -> Judged:
         return judged
     least, greatest = zip(*_over_truth(ends_job, judged, run, executor), strict=True)
     return with_range_of_truth(judged, min(least), max(greatest))
+
+
+def _with_colors(judged: Judged, run: Run, executor: Executor) -> tuple[Judged, tuple[str, ...]]:
+    """Find out whether labels are colours, and what to say of it."""
+    if not has_colors(judged):
+        return judged, ()
+    return with_colors(judged, _over_truth(colors_job, judged, run, executor))
 
 
 def _check_counted(judged: Judged, sums: tuple[Sums, ...], run: Run, executor: Executor) -> None:

@@ -1,5 +1,6 @@
 """Truth for a head of a product: which head it fits, whether it lies on its grid, and what one rectangle is worth."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -8,13 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsmtl.config import Settings
+from rsmtl.engine.colors import (
+    MOST_UNLABELLED,
+    NO_CLASS,
+    ColorCount,
+    added,
+    classes_of_colors,
+    count_colors,
+    label_colors,
+)
 from rsmtl.engine.outputs import asked_heads
 from rsmtl.engine.stored import physical, stored_array
 from rsmtl.errors import InputError
 from rsmtl.metrics import Confusion, Ergas, Metric, Part, Psnr, Q2n, QIndex, Sam, Scc, Ssim, Sums
-from rsmtl.models.spec import ClassSpec, HeadSpec, ModelSpec
+from rsmtl.models.spec import HeadSpec, ModelSpec
 from rsmtl.scene.grid import check_lies_on
 from rsmtl.scene.scene import SceneInput
+from rsmtl.shown import few
 from rsmtl.store.place import Place
 from rsmtl.store.provenance import Run
 
@@ -32,6 +43,10 @@ class Judged:
     head: HeadSpec
     truth: SceneInput
     metrics: tuple[Metric, ...]
+    by_color: bool = False
+    """Whether labels are the classes' colours, not their numbers."""
+    n_unlabelled: int = 0
+    """Pixels of the truth whose colour is no class's, which do not count."""
 
 
 def stored_spec(run: Run) -> ModelSpec:
@@ -119,12 +134,75 @@ def ignored_job(judged: Judged, read: Rectangle) -> int:
     return int((judged.truth.read(*read) == IGNORED).sum())
 
 
+def has_colors(judged: Judged) -> bool:
+    """Whether labels may be the colours of classes: they have three bands, or are indices into a colour table."""
+    many = len(judged.truth.bands) > 1 or bool(judged.truth.palette)
+    return judged.head.kind == "classes" and bool(judged.head.classes) and many
+
+
+def colors_job(judged: Judged, read: Rectangle) -> ColorCount:
+    """Return how many pixels of a rectangle of the truth have colours of classes."""
+    truth = judged.truth.read(*read)
+    known = np.asarray(np.isfinite(truth).all(axis=0))
+    values = np.where(known, truth, IGNORED).astype(np.int64)
+    if len(values) == 1:
+        known &= values[0] != IGNORED
+    return count_colors(values, known, judged.truth.palette, judged.head.classes)
+
+
+def with_colors(judged: Judged, counts: Iterable[ColorCount]) -> tuple[Judged, tuple[str, ...]]:
+    """Return how labels are read, and sentences on it. Colours of classes outrank numbers, of which a colour table is.
+
+    Raises
+    ------
+    InputError
+        If labels of three bands have too many colours of no class.
+    """
+    found, name = added(counts), judged.head.name
+    stray = "" if found.stray is None else _hex(found.stray)
+    if not found.are_labels:
+        if judged.truth.palette:
+            return judged, (
+                f"the labels of {name!r} are read as class numbers: {found.share} have a colour that is no class's, "
+                f"such as {stray}, in the truth's colour table",
+            )
+        classes = judged.head.classes
+        meant = few(tuple(f"{one.name} {_hex(one.mask_color or one.color)}" for one in classes))
+        raise InputError(
+            f"{found.share} of the truth of {name!r} have a colour that is no class's, such as {stray}; up to "
+            f"{MOST_UNLABELLED:.0%} may, which then do not count: give class numbers, with {IGNORED} for what has no "
+            f"label, or the classes' colours ({meant if label_colors(classes) else 'several of which have one'})"
+        )
+    notes = []
+    if found.n_other:
+        notes.append(
+            f"the labels of {name!r} are read by the colours of the truth's colour table, not as class numbers: they "
+            f"disagree in {found.n_other:,} pixels"
+        )
+    if found.n_no_class:
+        notes.append(
+            f"{found.share} ({found.n_no_class:,}) of the truth of {name!r} have a colour that is no class's, such as "
+            f"{stray}, and do not count"
+        )
+    return replace(judged, by_color=True, n_unlabelled=found.n_no_class), tuple(notes)
+
+
+def _hex(color: tuple[int, int, int]) -> str:
+    return "#{:02X}{:02X}{:02X}".format(*color)
+
+
 def _head_for(spec: ModelSpec, name: str | None, truth: SceneInput, folder: Place) -> HeadSpec:
     if name is not None:
         if name not in {head.name for head in spec.heads}:
             heads = ", ".join(head.name for head in spec.heads)
             raise InputError(f"there is no head {name!r} in {folder}: its heads are {heads}")
-        return spec.head(name)
+        head = spec.head(name)
+        if len(truth.bands) not in _bands_of_truth(head):
+            raise InputError(
+                f"the truth of {name!r} has {len(truth.bands)} band(s), it must have "
+                f"{' or '.join(map(str, _bands_of_truth(head)))}: give the truth of this head"
+            )
+        return head
     fitting = [
         head
         for head in sorted(spec.heads, key=lambda head: (head.kind == "classes") != (len(truth.bands) == 1))
@@ -163,7 +241,7 @@ def measure_job(judged: Judged, read: Rectangle, own: Rectangle, origin: tuple[i
     known = np.asarray(np.isfinite(truth).all(axis=0))
     if judged.head.kind == "classes":
         _check_whole(judged, truth[:, known])
-        reference = _labels(truth, known, judged.head.classes)
+        reference = _labels(judged, truth, known)
         known &= reference[0] != IGNORED
         estimate = stored.values
         usable = known & (estimate[0] != stored.attrs["_FillValue"])
@@ -175,18 +253,16 @@ def measure_job(judged: Judged, read: Rectangle, own: Rectangle, origin: tuple[i
     return tuple(metric.sums(part) for metric in judged.metrics)
 
 
-def _labels(
-    truth: NDArray[np.float32], known: NDArray[np.bool_], classes: tuple[ClassSpec, ...]
-) -> NDArray[np.int64]:
-    """Class indices `(1, H, W)` of labels, or of the classes' colours; −1 for a colour of no class."""
+def _labels(judged: Judged, truth: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Class indices `(1, H, W)` of labels, or of colours; of these, any that is no class's does not count."""
     values = np.where(known, truth, IGNORED).astype(np.int64)
-    if len(values) == 1:
+    if not judged.by_color:
         return values
-    labels = np.full((1, *values.shape[1:]), -1, dtype=np.int64)
-    for index, one in enumerate(classes):
-        labels[0][(values == np.reshape(one.color, (3, 1, 1))).all(axis=0)] = index
-    labels[0][~known] = IGNORED
-    return labels
+    found = classes_of_colors(values, judged.truth.palette, judged.head.classes)
+    counts = known & (found != NO_CLASS)
+    if len(values) == 1:  # of red, green and blue, 255 is a colour's
+        counts &= values[0] != IGNORED
+    return np.where(counts, found, IGNORED)[None]
 
 
 def _check_whole(judged: Judged, labels: NDArray[np.float32]) -> None:
@@ -204,11 +280,6 @@ def _check_labels(judged: Judged, reference: NDArray[Any], usable: NDArray[np.bo
     wrong = usable & ((reference[0] < 0) | (reference[0] >= judged.head.n_classes))
     if not wrong.any():
         return
-    if len(judged.truth.bands) > 1:
-        raise InputError(
-            f"the truth of {judged.head.name!r} has a colour that no class has: give class numbers, or the colours "
-            "exactly as `rsmtl models --json` lists the classes"
-        )
     raise InputError(
         f"the truth of {judged.head.name!r} has label {int(reference[0][wrong][0])}, the classes are 0 to "
         f"{judged.head.n_classes - 1} and {IGNORED} for what does not count: renumber it"

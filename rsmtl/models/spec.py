@@ -49,6 +49,9 @@ class ClassSpec(_Frozen):
 
     name: str
     color: tuple[int, int, int]
+    """In which it is shown."""
+    mask_color: tuple[int, int, int] | None = None
+    """Its colour in label images, if that is not the one shown."""
 
 
 class ValueSpec(_Frozen):

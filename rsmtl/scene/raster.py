@@ -224,7 +224,15 @@ def _describe(
         storage=_storage(reader),
         bands=names,
         sources=raster_sources(href, dataset.files),
+        palette=_palette(dataset),
     )
+
+
+def _palette(dataset: DatasetReader) -> dict[int, tuple[int, int, int]]:
+    """Return the colours of the colour table, by index; none where there is no table."""
+    if dataset.count != 1 or ColorInterp.palette not in dataset.colorinterp:
+        return {}
+    return {index: color[:3] for index, color in dataset.colormap(1).items()}
 
 
 def _storage(reader: RasterReader) -> Storage:

@@ -60,6 +60,8 @@ class SceneInput(Shown):
     in order, grid by grid. `data` and `geobox` are then those of the finest one alone, `bands` are all."""
     sources: tuple[SourceFile, ...] = ()
     """The files the pixels come from."""
+    palette: Mapping[int, tuple[int, int, int]] = field(default_factory=dict)
+    """Of indices into a colour table, what they look like; empty for values."""
 
     def facts(self) -> dict[str, str]:
         """Return bands, grid and storage."""

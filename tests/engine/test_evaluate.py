@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rsmtl.config import Settings
+from rsmtl.datasets.dubai import MASK_COLORS
+from rsmtl.datasets.files import decode_colors, read_rgb
 from rsmtl.dispatch import ClusterExecutor, threads
 from rsmtl.engine.classical import METHODS, pansharpener
 from rsmtl.engine.evaluate import evaluate
@@ -104,12 +106,136 @@ def test_colours_of_the_classes_are_labels(folder: Path, tmp_path: Path) -> None
     numbers = fakes.write_tiff(tmp_path / "numbers.tif", truth[None])
     ours, theirs = (evaluate(folder, {"segmentation": p}).sums["segmentation"][0] for p in (path, numbers))
     np.testing.assert_array_equal(ours, theirs)
-    colours[:, 3, 300] = 200
+    colours[:, :120] = 200
     other = fakes.write_tiff(tmp_path / "other.tif", colours)
     with pytest.raises(
-        InputError, match="has a colour that no class has: give class numbers, or the colours exa"
+        InputError,
+        match=r"41\.99% of the pixels of the truth of 'segmentation' have a colour that is no class's, such as "
+        r"#C8C8C8; up to 25% may, .*: give class numbers, with 255 for .* colours \(c0 #0007FF, c1 #2807FE",
     ):
         evaluate(folder, {"segmentation": other})
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A product whose classes have other colours in label images than those shown."""
+    path = tmp_path_factory.mktemp("drawn")
+    return write(fakes.make_scene(fakes.textured((3, 96, 96))), class_mixer_of(DRAWN), path, SETTINGS).folder
+
+
+DRAWN = tuple(ClassSpec(name=f"c{k}", color=(k, 9, 9), mask_color=(250 - k, 40 * k, 255)) for k in range(6))
+
+
+def class_mixer_of(classes: tuple[ClassSpec, ...]) -> Model:
+    mixer = fakes.class_mixer()
+    head = mixer.spec.heads[0].model_copy(update={"classes": classes})
+    return Model.from_module(mixer.module, mixer.spec.model_copy(update={"heads": (head,)}))
+
+
+def drawn_labels() -> NDArray[np.int64]:
+    """Labels `(96, 96)` of six classes; 6 is of none (a twelfth of the pixels)."""
+    found = np.random.default_rng(1).integers(0, 6, (96, 96))
+    found[40:48] = 6
+    return found
+
+
+def numbers_of(labels: NDArray[np.int64], path: Path) -> Path:
+    return fakes.write_tiff(path, np.where(labels == 6, 255, labels)[None].astype(np.uint8))
+
+
+def write_palette(path: Path, numbers: NDArray[np.integer], colors: dict[int, tuple[int, ...]]) -> Path:
+    fakes.write_tiff(path.with_suffix(".plain.tif"), numbers[None].astype(np.uint8))
+    with rasterio.open(path.with_suffix(".plain.tif")) as plain:
+        profile = plain.profile
+    with rasterio.open(path, "w", **profile) as file:
+        file.write(numbers.astype(np.uint8), 1)
+        file.write_colormap(1, {index: (*color, 255) for index, color in colors.items()})
+    return path
+
+
+@pytest.mark.parametrize("shown", [False, True])
+def test_labels_have_the_colours_of_label_images_or_those_shown(
+    executor: Executor, drawn: Path, tmp_path: Path, *, shown: bool
+) -> None:
+    labels = drawn_labels()
+    colors = [one.color if shown else one.mask_color for one in DRAWN]
+    image = np.moveaxis(np.array([*colors, (155, 155, 155)], dtype=np.uint8)[labels], -1, 0)
+    found = evaluate(drawn, fakes.write_tiff(tmp_path / "c.tif", image), executor=executor)
+    expected = evaluate(drawn, numbers_of(labels, tmp_path / "n.tif"), executor=executor)
+    np.testing.assert_array_equal(found.sums["segmentation"][0], expected.sums["segmentation"][0])
+    assert found.results["segmentation"]["n_px_unlabelled"] == 8 * 96
+    assert found.notes == (
+        "8.33% of the pixels (768) of the truth of 'segmentation' have a colour that is no class's, such as #9B9B9B, "
+        "and do not count",
+    )
+    assert expected.notes == ()
+
+
+def test_colours_of_a_colour_table_outrank_its_numbers(
+    executor: Executor, drawn: Path, tmp_path: Path
+) -> None:
+    labels, colors = drawn_labels(), {6 - k: one.mask_color for k, one in enumerate(DRAWN)}
+    path = write_palette(tmp_path / "p.tif", 6 - labels, {**colors, 0: (155, 155, 155)})
+    found = evaluate(drawn, path, executor=executor)
+    expected = evaluate(drawn, numbers_of(labels, tmp_path / "n.tif"), executor=executor)
+    np.testing.assert_array_equal(found.sums["segmentation"][0], expected.sums["segmentation"][0])
+    disagree = f"{int(((labels != 6) & (6 - labels != labels)).sum()):,}"
+    assert found.notes[0].endswith(f"not as class numbers: they disagree in {disagree} pixels")
+    assert "(768)" in found.notes[1]
+
+
+def test_a_colour_table_of_other_colours_is_of_numbers(drawn: Path, tmp_path: Path) -> None:
+    """Also where one of them is by chance a class's."""
+    labels = np.where(drawn_labels() == 6, 255, drawn_labels())
+    path = write_palette(
+        tmp_path / "p.tif", labels, {0: DRAWN[1].color, **dict.fromkeys(range(1, 6), (1, 2, 3))}
+    )
+    found = evaluate(drawn, path)
+    expected = evaluate(drawn, numbers_of(drawn_labels(), tmp_path / "n.tif"))
+    np.testing.assert_array_equal(found.sums["segmentation"][0], expected.sums["segmentation"][0])
+    assert "are read as class numbers: " in found.notes[0]
+    assert "n_px_unlabelled" not in found.results["segmentation"]
+
+
+def test_a_colour_table_that_agrees_with_the_numbers_says_nothing(drawn: Path, tmp_path: Path) -> None:
+    labels = np.where(drawn_labels() == 6, 255, drawn_labels())
+    found = evaluate(
+        drawn, write_palette(tmp_path / "p.tif", labels, {k: c.color for k, c in enumerate(DRAWN)})
+    )
+    assert (found.notes, found.results["segmentation"]["n_px_unlabelled"]) == ((), 0)
+
+
+def test_truth_of_a_named_head_has_its_bands(drawn: Path, tmp_path: Path) -> None:
+    truth = fakes.write_tiff(tmp_path / "c.tif", np.zeros((4, 96, 96), dtype=np.uint16))
+    with pytest.raises(
+        InputError, match=r"'segmentation' has 4 band\(s\), it must have 1 or 3: give the truth of"
+    ):
+        evaluate(drawn, {"segmentation": truth})
+
+
+def test_a_colour_of_two_classes_says_nothing(tmp_path: Path) -> None:
+    alike = tuple(ClassSpec(name=f"c{k}", color=(7, 7, 7)) for k in range(6))
+    scene = fakes.make_scene(fakes.textured((3, 96, 96)))
+    folder = write(scene, class_mixer_of(alike), tmp_path / "out", SETTINGS).folder
+    truth = fakes.write_tiff(tmp_path / "c.tif", np.full((3, 96, 96), 7, dtype=np.uint8))
+    with pytest.raises(InputError, match=r"100\.00% of the pixels .* \(several of which have one\)"):
+        evaluate(folder, truth)
+
+
+@pytest.mark.real
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize("image", ["tile2/image_part_006", "tile1/image_part_002"])
+def test_the_dubai_masks_are_truth_as_they_come(image: str, real_data: Path, tmp_path: Path) -> None:
+    """A colour table in an order of its own with 13 % of grey, and three bands."""
+    stem = real_data / "dubai" / image
+    scene = open_scene({"image": stem.with_suffix(".jpg")}, allow_no_crs=True)
+    folder = write(scene, load_model("urec-dubai"), tmp_path / "out", Settings()).folder
+    found = evaluate(folder, stem.with_suffix(".png"))
+    labels = decode_colors(read_rgb(stem.with_suffix(".png")), MASK_COLORS)
+    predicted = stored_array(folder, "segmentation").values[0]
+    expected = confusion_matrix(labels, predicted, 5)
+    assert found.results["segmentation"]["confusion"] == expected.tolist()
+    assert found.results["segmentation"]["n_px_unlabelled"] == (labels == 255).sum()
 
 
 def test_a_label_that_is_no_class_is_refused(folder: Path, tmp_path: Path) -> None:
