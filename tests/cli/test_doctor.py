@@ -46,7 +46,6 @@ def test_gpus_that_are_asked_for_and_not_there(call: Call) -> None:
         (("--model", "urec-landscape"), "but none is given: give a SOURCE"),
         (("scene.tif", "--model", "nothing"), "there is no model 'nothing'"),
         (("--out", "nowhere://products"), "cannot be used as an output folder"),
-        (("pan=a.tif", "pan=b.tif"), "two files are given for input 'pan'"),
         (("--devise", "cuda"), "No such option"),
     ],
 )
@@ -54,6 +53,13 @@ def test_asked_wrongly(call: Call, words: tuple[object, ...], said: str) -> None
     ended = call("doctor", *words)
     assert (ended.status, len(ended.err.splitlines())) == (2, 1)
     assert said in ended.err
+
+
+def test_each_file_of_an_input_is_looked_at(call: Call, scene: Path) -> None:
+    ended = call("doctor", f"pan={scene}", "pan=nowhere.tif", "--json")
+    (error,) = ended.json["errors"]
+    assert (ended.status, error["subject"]) == (1, "source")
+    assert "nowhere.tif' does not exist" in error["message"]
 
 
 @pytest.mark.cluster

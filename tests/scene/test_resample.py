@@ -12,7 +12,7 @@ from tests.scene.rasters import CRS, ORIGIN, grid
 
 SHIFTED = GeoBox((700, 600), grid(dx=3.7, dy=-2.9), CRS)
 HALF = GeoBox((700, 600), grid(dx=5, dy=5), CRS)
-FINER = GeoBox((1400, 1200), grid(gsd=4.9999), CRS)
+FINER = GeoBox((1100, 600), grid(gsd=4.9999), CRS)
 COARSER = GeoBox((260, 240), grid(gsd=25, dx=11), CRS)
 OTHER_CRS = GeoBox((640, 500), Affine(0.00012, 0, 3.0, 0, -0.00009, 45.15), "EPSG:4326")
 

@@ -132,7 +132,7 @@ urls = st.one_of(
 
 
 @given(urls)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_no_spelling_of_a_url_keeps_a_secret(url: str) -> None:
     for text in (url, f"'{url}' cannot be read: give another", f"see {url}, or not", f"({url})."):
         public = redacted(text)
