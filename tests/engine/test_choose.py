@@ -15,7 +15,16 @@ from rsmtl.config import RunSettings, Settings
 from rsmtl.dispatch import threads
 from rsmtl.engine.choose import choose_batch, choose_chunk
 from rsmtl.engine.executor import SerialExecutor
-from rsmtl.engine.layout import MIN_WINDOW_PX, check_sizes, choose_overlap, choose_window
+from rsmtl.engine.layout import (
+    MAX_WINDOW_PX,
+    MIN_WINDOW_PX,
+    check_sizes,
+    choose_layout,
+    choose_overlap,
+    choose_window,
+    wanted_margin,
+)
+from rsmtl.engine.outputs import asked_heads
 from rsmtl.engine.plan import plan
 from rsmtl.engine.probe import Probe
 from rsmtl.errors import PlanError
@@ -63,8 +72,17 @@ def both(model: Model, longest_px: int, **named: int) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("name", shipped_models())
-def test_shipped_models_have_the_usual_sizes(name: str) -> None:
-    assert both(load_model(name), 10_000) == both(load_model(name), 500) == (512, 64)
+def test_shipped_models_have_their_whole_margin_or_one_window(name: str) -> None:
+    model, settings = load_model(name), Settings()
+    large, small = (
+        choose_layout(model, settings, (px, px), wanted_margin(model, settings, (px, px), dict))
+        for px in (10_000, 500)
+    )
+    assert large.margin.value == max(head.margin or 0 for head in asked_heads(model.spec, settings)) > 0
+    assert 512 < large.window.value <= MAX_WINDOW_PX
+    assert large.overlap.value >= 2 * large.margin.value + large.window.value // 8
+    check_sizes(model.spec, large.window.value, large.overlap.value, large.margin.value)
+    assert (small.window.value, small.overlap.value, small.margin.value) == (512, 64, 0)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +163,7 @@ def test_the_chunk_depends_on_scene_and_model_alone() -> None:
 
 
 def cuda_settings() -> RunSettings:
-    return RunSettings(window=64, overlap=8, chunk=1, batch=1, device="cuda")
+    return RunSettings(window=64, overlap=8, margin=0, chunk=1, batch=1, device="cuda")
 
 
 class Answered(SerialExecutor):
