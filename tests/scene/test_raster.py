@@ -245,6 +245,4 @@ def test_memory_does_not_grow_with_what_is_read(tmp_path):
         command = [sys.executable, "-c", READ_ROWS, path, str(rows)]
         return int(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
 
-    assert (
-        peak_bytes(8192) - peak_bytes(4096) < BLOCK_CACHE_BYTES / 4
-    )  # with 128 MiB read, the cache is full
+    assert peak_bytes(8192) - peak_bytes(4096) < BLOCK_CACHE_BYTES / 4  # with 128 MiB read, the cache is full
