@@ -16,7 +16,10 @@ LARGEST_PX = 2048
 """Edge of the largest window in which the end of a receptive field is looked for."""
 
 ROUNDING = 1e-4
-"""Share of a head's spread by which two passes of an equivariant network may differ anywhere."""
+"""Share of a channel's spread by which two passes of an equivariant network may differ anywhere."""
+
+FLOOR = {"fp32": 1e-6, "bf16": 1e-2}
+"""Share of the greatest value by which they may differ in any case, as numbers of that format are rounded."""
 
 
 @lru_cache(maxsize=4)
@@ -93,11 +96,13 @@ def _check_equivariant(model: Model, settings: Settings, edge: int, step: int, m
         low, high, by = (int(px * head.scale) for px in (margin + step, edge - margin, step))
         a = here[head.name][..., low:high, low:high]
         b = there[head.name][..., low - by : high - by, low - by : high - by]
-        worst, spread = float((a - b).abs().max()), float(a.std()) or 1.0
-        if not worst <= ROUNDING * max(spread, float(a.abs().max())):
+        # By channel, since biases may set channels so far apart that they hide what differs within one.
+        worst, spread = (a - b).abs().amax((0, 2, 3)), a.std((0, 2, 3))
+        allowed = (ROUNDING * spread).clamp(min=FLOOR[settings.precision] * float(a.abs().max()))
+        if not bool((worst <= allowed).all()):
             raise PlanError(
                 f"--exact is not possible for {model.spec.system!r}: head {head.name!r} depends on where in a window "
-                f"a pixel lies (by {worst / spread:.2g} of its spread), so no pass over the whole scene is its truth; "
+                f"a pixel lies (by {float((worst / spread).max()):.2g} of its spread), so no pass over the whole scene is its truth; "
                 "run it without --exact, or with --fidelity high"
             )
 

@@ -28,7 +28,9 @@ from tests import fakes
 def product(tmp_path: Path) -> Product:
     scene = open_scene(fakes.ragged_tiff(tmp_path / "scene.tif", 500, 620))
     model = load_model(fakes.random_checkpoint(tmp_path / "random.safetensors"))
-    return write(scene, model, tmp_path / "out", Settings(window=128, overlap=32, chunk=2))
+    return write(
+        scene, model, tmp_path / "out", Settings(window=128, overlap=32, chunk=2, heads=fakes.UREC_HEADS)
+    )
 
 
 def test_a_product_verifies(product: Product) -> None:
@@ -123,7 +125,13 @@ def test_a_damaged_fingerprint_is_found_and_mended_by_resuming(product: Product,
 
 def resumed(folder: Path) -> Product:
     scene, model = open_scene(folder / "scene.tif"), load_model(folder / "random.safetensors")
-    return write(scene, model, folder / "out", Settings(window=128, overlap=32, chunk=2), resume=True)
+    return write(
+        scene,
+        model,
+        folder / "out",
+        Settings(window=128, overlap=32, chunk=2, heads=fakes.UREC_HEADS),
+        resume=True,
+    )
 
 
 def test_a_cog_that_was_changed_or_removed_is_named(product: Product) -> None:
@@ -151,7 +159,7 @@ def test_a_damaged_record_of_the_run_is_a_sentence(product: Product) -> None:
 
 def plan_outputs(folder: Path) -> tuple[Output, ...]:
     scene, model = open_scene(folder / "scene.tif"), load_model(folder / "random.safetensors")
-    return plan(scene, model, Settings(window=128, overlap=32, chunk=2)).outputs
+    return plan(scene, model, Settings(window=128, overlap=32, chunk=2, heads=fakes.UREC_HEADS)).outputs
 
 
 def test_other_weights_are_refused(product: Product, tmp_path: Path) -> None:
@@ -177,8 +185,8 @@ def test_an_input_on_another_grid_withdraws_nothing(product: Product, tmp_path: 
 def test_other_software_that_would_write_other_metadata_finds_no_damage(
     product: Product, monkeypatch
 ) -> None:
-    attributes = store_zarr._attributes
-    monkeypatch.setattr(store_zarr, "_attributes", lambda output: {**attributes(output), "new": 1})
+    attributes = store_zarr.attributes
+    monkeypatch.setattr(store_zarr, "attributes", lambda output: {**attributes(output), "new": 1})
     assert verify(product.folder, n_chunks=1).damaged
     run = json.loads((product.folder / "run.json").read_text())
     run["software"]["xarray"] = "2020.1.0"
@@ -201,7 +209,7 @@ def test_marks_that_are_lost_while_a_run_is_at_work_keep_its_item_back(
 ) -> None:
     """As a late job of another run would have it, or somebody who tidies up."""
     scene, model = open_scene(tmp_path / "scene.tif"), load_model(tmp_path / "random.safetensors")
-    settings = Settings(window=128, overlap=32, chunk=2)
+    settings = Settings(window=128, overlap=32, chunk=2, heads=fakes.UREC_HEADS)
 
     def lose(progress: Progress) -> None:
         if progress.chunks_done == 6:
@@ -222,7 +230,13 @@ def test_a_product_whose_store_was_removed_is_made_anew(product: Product, tmp_pa
     before = {path: path.read_bytes() for path in sorted(product.folder.rglob("c/*/*/*"))}
     shutil.rmtree(product.folder / "product.zarr")
     scene, model = open_scene(tmp_path / "scene.tif"), load_model(tmp_path / "random.safetensors")
-    write(scene, model, tmp_path / "out", Settings(window=128, overlap=32, chunk=2), overwrite=True)
+    write(
+        scene,
+        model,
+        tmp_path / "out",
+        Settings(window=128, overlap=32, chunk=2, heads=fakes.UREC_HEADS),
+        overwrite=True,
+    )
     assert {path: path.read_bytes() for path in sorted(product.folder.rglob("c/*/*/*"))} == before
 
 
@@ -230,7 +244,7 @@ def test_a_retry_keeps_what_the_attempt_before_it_has_begun_to_overwrite(
     product: Product, tmp_path: Path
 ) -> None:
     scene, model = open_scene(tmp_path / "scene.tif"), load_model(tmp_path / "random.safetensors")
-    settings = Settings(window=128, overlap=32, chunk=2)
+    settings = Settings(window=128, overlap=32, chunk=2, heads=fakes.UREC_HEADS)
 
     def stop(progress: Progress) -> None:
         if progress.chunks_done == 6:
@@ -272,6 +286,10 @@ def test_an_input_that_is_replaced_while_it_is_read_leaves_no_product(tmp_path: 
 
     with pytest.raises(RunError, match=r"scene\.tif changed while it was read: put back what was there"):
         write(
-            scene, model, tmp_path / "out", Settings(window=128, overlap=32, chunk=2), on_progress=put_another
+            scene,
+            model,
+            tmp_path / "out",
+            Settings(window=128, overlap=32, chunk=2, heads=fakes.UREC_HEADS),
+            on_progress=put_another,
         )
     assert not list((tmp_path / "out").rglob("item.json"))
