@@ -102,8 +102,8 @@ def _check_equivariant(model: Model, settings: Settings, edge: int, step: int, m
         if not bool((worst <= allowed).all()):
             raise PlanError(
                 f"--exact is not possible for {model.spec.system!r}: head {head.name!r} depends on where in a window "
-                f"a pixel lies (by {float((worst / spread).max()):.2g} of its spread), so no pass over the whole scene is its truth; "
-                "run it without --exact, or with --fidelity high"
+                f"a pixel lies (by {float((worst / spread).max()):.2g} of its spread), so no pass over the whole scene "
+                "is its truth; run it without --exact, or with --fidelity high"
             )
 
 
