@@ -149,7 +149,7 @@ def open_raster(
                 check_blocks(f"'{href}'", href, dataset)
                 check_sources(f"'{href}'", href, dataset)
                 return _describe(name, href, dataset, bands, declared, offset, allow_no_crs)
-    except SceneError:
+    except RsmtlError:  # a server of one of its files may only be away
         raise
     except Exception as error:  # rasterio lets exceptions of GDAL's through that share no base class
         raise SceneError(
@@ -332,7 +332,7 @@ def _alpha(
         return None
     if len(declared) == dataset.count and (name := declared[alpha - 1].name):
         return alpha if name.lower() in ("alpha", "mask", "opacity", "dataset_mask") else None
-    if not _is_image(dataset, alpha):
+    if dataset.count == 1 or not _is_image(dataset, alpha):
         return alpha
     if wanted is None:
         raise SceneError(

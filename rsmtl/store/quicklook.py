@@ -17,6 +17,7 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from PIL import Image
+from pyproj.exceptions import ProjError
 from rasterio.enums import Resampling
 
 from rsmtl.gdal import gdal_name, gdal_options
@@ -237,7 +238,10 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
     axes.set_axis_off()
     if panel.ground is None or panel.ground.crs is None:
         return
-    west, south, east, north = panel.ground.geographic_extent.boundingbox
+    try:
+        west, south, east, north = panel.ground.geographic_extent.boundingbox
+    except ProjError:  # not on the Earth
+        return
     axes.text(0.015, 0.985, _place(north, west), transform=axes.transAxes, ha="left", va="top", **_ON_PIXELS)
     axes.text(
         0.985, 0.015, _place(south, east), transform=axes.transAxes, ha="right", va="bottom", **_ON_PIXELS

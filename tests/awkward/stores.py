@@ -300,7 +300,7 @@ def _(folder):
     return georeferenced(store(folder), crs_wkt=WKT, GeoTransform="nan nan nan nan nan nan")
 
 
-@rows("a transform of letters", "affine transform|coordinate")
+@rows("a transform of letters", "has the transform 'a b c d e f', which is none: write the right one")
 def _(folder):
     return georeferenced(store(folder), crs_wkt=WKT, GeoTransform="a b c d e f")
 
