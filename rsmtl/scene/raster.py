@@ -16,7 +16,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
-from rsmtl.errors import RunError, SceneError
+from rsmtl.errors import RsmtlError, RunError, SceneError
 from rsmtl.gdal import gdal_name, gdal_options, is_remote
 from rsmtl.scene.blocks import check_blocks
 from rsmtl.scene.grid import checked_grid, north_up
