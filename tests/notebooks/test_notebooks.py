@@ -21,7 +21,7 @@ from typer.testing import CliRunner, Result
 from notebooks import render
 
 MARK = "NOTEBOOK_TEST"
-ENDING_S = 20
+ENDING_S = 60
 """For worker processes that outlive their kernel for a moment."""
 
 each_notebook = pytest.mark.parametrize("source", render.sources(), ids=lambda source: source.stem)
