@@ -54,6 +54,10 @@ TYPES = (
     "rsmtl.lattice.Span",
     "rsmtl.lattice.Window",
     "rsmtl.store.output.Output",
+    "rsmtl.blend.Exact",
+    "rsmtl.models.margin.Measured",
+    "rsmtl.models.margin.EdgeResponse",
+    "rsmtl.engine.seam.Seam",
 )
 """What public functions take and return besides."""
 
