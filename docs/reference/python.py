@@ -57,6 +57,7 @@ TYPES = (
     "rsmtl.blend.Exact",
     "rsmtl.models.margin.Measured",
     "rsmtl.models.margin.EdgeResponse",
+    "rsmtl.models.margin.WindowScore",
     "rsmtl.engine.seam.Seam",
 )
 """What public functions take and return besides."""
