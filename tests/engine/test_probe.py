@@ -14,7 +14,7 @@ from rsmtl.models import load_model
 from rsmtl.models.model import Model
 from tests import fakes
 
-SETTINGS = RunSettings(window=64, overlap=8, chunk=1, batch=1)
+SETTINGS = RunSettings(window=64, overlap=8, margin=0, chunk=1, batch=1)
 
 
 class Counting(torch.nn.Module):
