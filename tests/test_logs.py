@@ -99,7 +99,7 @@ def test_a_file_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
 
 def test_urls_lose_what_may_be_a_secret(tmp_path: Path) -> None:
     told = "cannot read https://me:word@host/a.tif?se=2026-01-01T00:00:00Z&sig=abc%2F, nor s3://bucket/b.tif: mend it"
-    kept = "cannot read https://host/a.tif nor s3://bucket/b.tif: mend it"
+    kept = "cannot read https://host/a.tif, nor s3://bucket/b.tif: mend it"
     with log_to(tmp_path / "log.jsonl"):
         tell(LOG, "scene failed", reason=told)
     assert lines(tmp_path / "log.jsonl")[0]["reason"] == kept

@@ -85,7 +85,7 @@ def marked(name: str) -> object:
     return pytest.param(name, marks=pytest.mark.cluster) if "process" in name else name
 
 
-@pytest.mark.parametrize("name", map(marked, executors()))
+@pytest.mark.parametrize("name", [marked(name) for name in executors()])
 def test_the_bits_do_not_depend_on_who_runs_the_jobs(name, scene, model, undisturbed, tmp_path: Path) -> None:
     with executors()[name]() as executor:
         for chunk in (1, 2, 3, 5):
@@ -128,7 +128,7 @@ def test_an_interrupted_run_is_finished_as_it_was_chosen(scene, model, undisturb
     for again in ({"resume": True}, {"resume": True, "overwrite": True}):
         with pytest.raises(KeyboardInterrupt):
             write(scene, model, tmp_path, SETTINGS, overwrite=True, on_progress=interrupt)
-        product = write(scene, model, tmp_path, **again)
+        product = write(scene, model, tmp_path, Settings(heads=fakes.UREC_HEADS), **again)
         assert (digest(product.folder), product.n_windows) == undisturbed
         assert 0 < product.windows_run < product.n_windows
     for anew in ({}, {"resume": True}):
@@ -228,14 +228,14 @@ import sys
 from pathlib import Path
 from rsmtl import Settings, load_model, open_scene, write
 say = lambda progress: print(progress.chunks_done, flush=True)
-settings = Settings(window=128, overlap=32, chunk=2)
+settings = Settings.model_validate_json(sys.argv[4])
 write(open_scene(sys.argv[1]), load_model(sys.argv[2]), Path(sys.argv[3]), settings, on_progress=say)
 """
 
 
 def test_a_run_killed_as_a_whole_is_resumed(scene, model, model_path, undisturbed, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", RUN, scene.opened_with["source"], str(model_path), str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    words = [scene.opened_with["source"], str(model_path), str(tmp_path), SETTINGS.model_dump_json()]
+    with subprocess.Popen([sys.executable, "-c", RUN, *words], stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout:
             if int(line) == 3:
                 process.kill()

@@ -88,7 +88,7 @@ def test_a_run_is_taken_up_as_it_was_chosen(item: Path, find_model: ModelFinder)
     folder, scene = place(made(item, find_model, SETTINGS).folder), open_scene(item)
     model = find_model(scene, SETTINGS, SerialExecutor())
     assert taken_up(Settings(overlap=32), folder, model) == SETTINGS.model_copy(
-        update={"chunk": 1, "batch": 1}
+        update={"margin": 0, "chunk": 1, "batch": 1}
     )
     for other in (Settings(window=256), Settings(tta="rotations")):
         assert taken_up(other, folder, model) is other

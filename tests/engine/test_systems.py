@@ -69,6 +69,10 @@ def scene_for(model: Model, height: int = 212, width: int = 260) -> Scene:
     return Scene(id="scene", inputs=inputs)
 
 
+def all_heads(model: Model) -> tuple[str, ...]:
+    return tuple(head.name for head in model.spec.heads)
+
+
 def digests(folder: Path) -> dict[str, str]:
     return {
         str(name): hashlib.sha256(np.ascontiguousarray(array.values)).hexdigest()
@@ -100,7 +104,8 @@ def executors(workers: ClusterExecutor, spawned: ClusterExecutor) -> Iterator[di
 def test_the_bits_depend_neither_on_the_layout_nor_on_who_runs_the_jobs(
     name: str, executors: dict[str, Executor], tmp_path: Path
 ) -> None:
-    model, settings = random_model(name), Settings(window=64, overlap=16, extras=("probabilities",))
+    model = random_model(name)
+    settings = Settings(window=64, overlap=16, heads=all_heads(model), extras=("probabilities",))
     scene = scene_for(model, 148, 180)  # 3 × 4 windows
     found = {}
     for who, executor in executors.items():
@@ -120,7 +125,8 @@ def test_the_bits_depend_neither_on_the_layout_nor_on_who_runs_the_jobs(
 @pytest.mark.parametrize("name", SMALL)
 def test_heads_have_their_scale_and_what_is_invalid_is_nodata_in_all(name: str) -> None:
     model = random_model(name)
-    lazy = predict(scene_for(model), model, Settings(window=64, overlap=16, extras=("confidence",)))
+    settings = Settings(window=64, overlap=16, heads=all_heads(model), extras=("confidence",))
+    lazy = predict(scene_for(model), model, settings)
     for head in model.spec.heads:
         assert lazy[head.name].shape[-2:] == (212 * head.scale, 260 * head.scale)
     invalid = lazy["segmentation"].values == 255
