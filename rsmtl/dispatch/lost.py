@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from distributed import Client
+from distributed.client import ClosedClientError
 
 from rsmtl.logs import tell
 
@@ -19,7 +20,8 @@ def lost_workers_told(client: Client) -> Iterator[None]:
     try:
         yield
     finally:  # or the scheduler would tell the client of its own leaving, and complain that it is gone
-        client.unsubscribe_topic("all")
+        with suppress(ClosedClientError):  # the scheduler has gone first
+            client.unsubscribe_topic("all")
 
 
 def _heard(event: tuple[float, Any]) -> None:

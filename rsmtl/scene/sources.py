@@ -159,10 +159,12 @@ def _check(sources: Iterable[SourceFile]) -> None:
         now = source_now(source)
         silent = is_remote(source.href) and not now.version
         if not silent and everywhere(now) != everywhere(source):
-            remedy = "start anew with --overwrite"
-            if not is_remote(source.href):
-                remedy = f"put back what was there and finish with --resume, or {remedy}"
-            raise RunError(f"{source.href} changed while it was read: {remedy}")
+            if not now.version:
+                raise RunError(
+                    f"{source.href} went away while it was read: see to its disk and finish with --resume, or "
+                    "start again with --overwrite"
+                )
+            raise RunError(f"{source.href} changed while it was read: start again with --overwrite")
 
 
 def _times(stat: os.stat_result) -> str:

@@ -21,7 +21,7 @@ class Catalogue:
     scenes: tuple[str, ...]
 
     def image(self, scene: str) -> Path:
-        """The file that a scene's pixels are read from."""
+        """The link to the file that a scene's pixels are read from: a disk may go and come back, the file untouched."""
         return self.path.parent / scene / f"{ASSET}.tif"
 
 
@@ -29,4 +29,10 @@ def make_catalogue(folder: Path, n_scenes: int, seed: int) -> Catalogue:
     """Write scenes with a slanted collar, and a model."""
     path = write_catalogue(folder / "catalogue", n_scenes, SIZE_PX, seed, collar=True)
     model = fakes.random_checkpoint(folder / "random.safetensors")
-    return Catalogue(path, model, tuple(f"landscape-{number:04d}" for number in range(1, n_scenes + 1)))
+    catalogue = Catalogue(path, model, tuple(f"landscape-{number:04d}" for number in range(1, n_scenes + 1)))
+    for scene in catalogue.scenes:
+        image, pixels = catalogue.image(scene), folder / "pixels" / f"{scene}.tif"
+        pixels.parent.mkdir(exist_ok=True)
+        image.rename(pixels)
+        image.symlink_to(pixels)
+    return catalogue

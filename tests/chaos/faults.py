@@ -4,7 +4,6 @@ A fault that finds nothing to strike raises `NotNow`, and is tried again a littl
 """
 
 import os
-import shutil
 import signal
 from collections.abc import Callable
 from contextlib import suppress
@@ -108,8 +107,9 @@ def replace_image(site: Site) -> None:
     scene = site.one_of(begun)
     image = site.catalogue.image(scene)
     other = site.catalogue.image(site.one_of([one for one in site.catalogue.scenes if one != scene]))
-    hidden, copy = image.with_name("hidden"), shutil.copyfile(other, image.with_name("copy"))
-    os.link(image, hidden)
+    hidden, copy = image.with_name("hidden"), image.with_name("copy")
+    hidden.symlink_to(image.readlink())
+    copy.symlink_to(other.readlink())
     copy.replace(image)
     site.strike(scene, site.rng.uniform(1, 5), lambda: _rename(hidden, image))
 

@@ -17,7 +17,7 @@ import yaml
 from tests.cluster.containers import BIN, CLUSTER, Site, commands_in, interpolated, variables_of
 from tests.flows.prefect_site import until
 from tests.s3.conftest import SECRET, s3_server
-from tests.scene.rasters import image, write_raster
+from tests.scene.rasters import grid, image, write_raster
 
 FOLDER = CLUSTER / "containers"
 ROOT = CLUSTER.parent
@@ -184,7 +184,7 @@ def _wait(site: Site, name: str, process: "subprocess.Popen[bytes]") -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_commands_of_all_services_work_together(site: Site) -> None:
-    write_raster(Path(site.words("/data/scene.tif")), image(3, 300, 300))
+    write_raster(Path(site.words("/data/scene.tif")), image(3, 300, 300), grid(0.5))
     environment = SERVICES["prefect-worker"]["environment"]
     predict, run = commands_in(FOLDER / "README.md", "docker compose exec prefect-worker ")
     assert predict[:2] == ["rsmtl", "predict"]

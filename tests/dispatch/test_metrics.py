@@ -45,7 +45,7 @@ def refuse() -> None:
 
 def test_the_figures_are_those_of_the_run(tmp_path: Path) -> None:
     scene = open_scene(fakes.ragged_tiff(tmp_path / "ragged.tif", 500, 600))
-    settings = Settings(window=128, overlap=32, chunk=2)
+    settings = Settings(window=128, overlap=32, chunk=2, heads=fakes.UREC_HEADS)
     with local_cluster(2) as cluster:
         product = write(scene, fakes.random_urec(high=2047.0), tmp_path / "out", settings, executor=cluster)
         with pytest.raises(SceneError):

@@ -284,7 +284,7 @@ def test_an_input_that_is_replaced_while_it_is_read_leaves_no_product(tmp_path: 
         if progress.chunks_done == 3:
             fakes.write_tiff(path, np.full((3, 500, 620), 7, np.uint16), nodata=0)
 
-    with pytest.raises(RunError, match=r"scene\.tif changed while it was read: put back what was there"):
+    with pytest.raises(RunError, match=r"scene\.tif changed while it was read: start again with --overwrite"):
         write(
             scene,
             model,

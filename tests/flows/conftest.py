@@ -10,6 +10,9 @@ from prefect.testing.utilities import prefect_test_harness
 
 from flows.embedded import STARTUP_S
 from tests import fakes
+from tests.scene.conftest import served
+
+__all__ = ["prefect_server", "scheduler", "served"]
 
 
 @pytest.fixture(scope="module")

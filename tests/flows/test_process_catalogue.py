@@ -168,11 +168,13 @@ def test_a_disk_that_comes_back_is_worth_a_retry(run: CatalogueRun) -> None:
     assert steps_of(state)[BROKEN].run_count == 1
 
 
-def test_a_retry_takes_up_what_is_finished(run: CatalogueRun, tmp_path: Path) -> None:
-    image, last_block = compressed_tiff(tmp_path / "flickering.tif")
+def test_a_retry_takes_up_what_is_finished(run: CatalogueRun, tmp_path: Path, served: str) -> None:
+    image, block = compressed_tiff(tmp_path / "flickering.tif")
     whole, stat = image.read_bytes(), image.stat()
-    image.write_bytes(whole[:last_block].ljust(len(whole), b"\0"))  # the last window cannot be read
-    os.utime(image, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    broken = bytearray(whole)
+    broken[block] = bytes(block.stop - block.start)
+    image.write_bytes(broken)  # one of the last windows cannot be read
+    os.utime(image, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # a server tells size and time, no more
     finished: dict[str, int] = {}
 
     def mend() -> None:
@@ -183,15 +185,14 @@ def test_a_retry_takes_up_what_is_finished(run: CatalogueRun, tmp_path: Path) ->
 
     with when_a_retry_waits(mend):
         state = process_catalogue(
-            run.model_copy(update={"catalogue": str(image), "assets": None, "resume": False}),
+            run.model_copy(update={"catalogue": f"{served}/{image.name}", "assets": None, "resume": False}),
             return_state=True,
         )
 
     assert rows_of(state)["flickering"].result == "written"
     folder = run.folder / "flickering"
     marks = {mark.name: mark.stat().st_mtime_ns for mark in (folder / "ledger" / "chunks").iterdir()}
-    assert len(finished) == 15
-    assert len(marks) == len(Ledger(folder).done()) == 16
+    assert 10 < len(finished) < len(marks) == len(Ledger(folder).done())
     assert finished.items() <= marks.items(), "a finished chunk was run again"
 
 
@@ -360,14 +361,17 @@ def surroundings(home: Path) -> dict[str, Any]:
     return {"cwd": ROOT, "env": {**env, "HOME": str(home / "home")}, "text": True}
 
 
-def compressed_tiff(path: Path) -> tuple[Path, int]:
-    """Write a GeoTIFF in compressed blocks of 16², and say where in the file the last one begins."""
-    values = np.random.default_rng(0).integers(1, 2048, (3, 192, 192), dtype=np.uint16)
+def compressed_tiff(path: Path) -> tuple[Path, slice]:
+    """Write a GeoTIFF in compressed blocks of 16², and say where in the file one lies that no sample of it reads."""
+    values = np.random.default_rng(0).integers(1, 2048, (3, 64, 1024), dtype=np.uint16)
     options = {"tiled": True, "blockxsize": 16, "blockysize": 16, "compress": "deflate"}
     transform = Affine(0.5, 0, 500_000, 0, -0.5, 5_000_000)
     with rasterio.open(
-        path, "w", "GTiff", 192, 192, 3, dtype="uint16", crs=fakes.CRS, transform=transform, **options
+        path, "w", "GTiff", 1024, 64, 3, dtype="uint16", crs=fakes.CRS, transform=transform, **options
     ) as file:
         file.write(values)
     with rasterio.open(path) as file:
-        return path, int(file.get_tag_item("BLOCK_OFFSET_11_11", "TIFF", bidx=1))
+        begin, size = (
+            int(file.get_tag_item(f"BLOCK_{what}_56_1", "TIFF", bidx=1)) for what in ("OFFSET", "SIZE")
+        )
+    return path, slice(begin, begin + size)

@@ -31,6 +31,7 @@ def s3_server(*options: str) -> Iterator[dict[str, str]]:
             yield {**NOBODY, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{int(process.stdout.readline())}"}
         finally:
             process.kill()
+            s3fs.S3FileSystem.clear_instance_cache()  # whose key is not the environment: the next would ask this one
 
 
 @pytest.fixture(scope="session")
