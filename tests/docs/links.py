@@ -42,6 +42,7 @@ def loaded_by_style(css: str) -> list[str]:
     return re.findall(r"""(?:url\(|@import)\s*["']?([^"')\s;]+)""", css)
 
 
+@cache
 def anchors(page: Path) -> set[str]:
     """Return what a `#` may name in a built page."""
     return {str(tag["id"]) for tag in parsed(page).find_all(id=True) if isinstance(tag, Tag)} | {"", "top"}

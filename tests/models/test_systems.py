@@ -14,6 +14,7 @@ class TestUNet(SystemSuite):
 
 
 class TestURec(SystemSuite):
+    published = True
     system = "urec"
     small = {"width": 4, "n_classes": 5, "in_channels": 4}
 
@@ -24,6 +25,7 @@ class TestURecWithTwoDecoders(SystemSuite):
 
 
 class TestPanSeg(SystemSuite):
+    published = True
     system = "panseg"
     small = {"width": 4, "ms_channels": 4, "hrms_channels": 4}
     bands = {"ms": ("blue", "green", "red", "nir")}
@@ -60,6 +62,7 @@ class TestPanNetBicubic(SystemSuite):
 
 
 class TestDSRL(SystemSuite):
+    published = True
     system = "dsrl"
     small = {"width": 4, "scale": 2}
 
@@ -88,6 +91,7 @@ class TestSegNetOnLowResolution(SystemSuite):
 
 
 class TestSrSeg(SystemSuite):
+    published = True
     system = "srseg"
     small = {"features": 8, "sr_width": 4, "n_stages": 3, "width": 4, "scale": 4}
 
