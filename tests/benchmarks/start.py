@@ -38,7 +38,7 @@ def rows(options: Options) -> Iterator[Row]:
         tuple(_first_chunk_s(scene, next(outs), method) for method in METHODS) for _ in range(options.n_pairs)
     ]
     what = f"until the first chunk of `predict --workers {OF_COMMAND}` begins"
-    yield row_of("l", what, "s", first, "≤ 0.333")
+    yield row_of("s", what, "s", first, "≤ 0.333")
     both = [tuple(map(_clusters, METHODS)) for _ in range(options.n_pairs)]
     for key, what, unit, aim in (
         ("first_s", f"a process's first `local_cluster({OF_CLUSTER})`", "s", ""),
@@ -46,7 +46,7 @@ def rows(options: Options) -> Iterator[Row]:
         ("mib", f"memory (Pss) of client and {OF_CLUSTER} workers", "MiB", "≤ 0.6"),
     ):
         pairs = [(forked[key], spawned[key]) for forked, spawned in both]
-        yield row_of("l", f"{what}, forked over spawned", unit, pairs, aim)
+        yield row_of("s", f"{what}, forked over spawned", unit, pairs, aim)
 
 
 def _first_chunk_s(scene: Path, out: Path, method: str) -> float:
