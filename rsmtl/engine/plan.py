@@ -148,7 +148,7 @@ def _wherever(source: SourceFile) -> dict[str, Any]:
 def plan(
     scene: Scene,
     model: Model,
-    settings: Settings,
+    settings: Settings | None = None,
     default_chunk: int | None = None,
     *,
     measure: bool = True,
@@ -180,7 +180,7 @@ def plan(
         If window, overlap and scales do not go together, a device that is to be probed is not there, the model has no
         head that is asked for, or the scene is more than 1.5 times finer or coarser than what it was trained on.
     """
-    model = model.as_it_is()
+    model, settings = model.as_it_is(), settings or Settings()
     spec = model.spec
     if model.fitted:
         check_radiometry(model.fitted, settings)

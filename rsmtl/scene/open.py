@@ -5,24 +5,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qs, unquote, urlparse
 
 import pystac
+import xarray as xr
 
 from rsmtl.errors import SceneError
 from rsmtl.gdal import is_remote
 from rsmtl.redaction import is_url, redacted
 from rsmtl.scene.api import api_of
 from rsmtl.scene.document import read_document, read_documents
+from rsmtl.scene.handed import Handed, is_item, scene_of_arrays, the_item
 from rsmtl.scene.profiles import Offset, number_of
 from rsmtl.scene.raster import open_raster
 from rsmtl.scene.reason import reason
 from rsmtl.scene.scene import Scene, SceneInput
 from rsmtl.scene.search import Search
 from rsmtl.scene.sources import local_path
-from rsmtl.scene.stac import as_stac, item_hrefs, item_scene, read_stac
+from rsmtl.scene.stac import as_stac, item_hrefs, item_scene
 from rsmtl.scene.stack import combine
+from rsmtl.scene.trust import trusted
 from rsmtl.scene.zarr import is_zarr, open_zarr
 
 One = str | os.PathLike[str]
@@ -93,6 +96,9 @@ def scene_refs(source: Source, search: Search | None = None) -> Iterator[SceneRe
 def _offered(plain: str, search: Search) -> Iterator[tuple[SceneRef, Any]]:
     """Yield scenes, each with its item if that was read."""
     document = read_document(plain)
+    if _is_saved_search(document):
+        yield from _features(document, plain)
+        return
     read = as_stac(document, plain)
     if not isinstance(read, pystac.Catalog):
         yield _ref(plain, document), document
@@ -102,6 +108,24 @@ def _offered(plain: str, search: Search) -> Iterator[tuple[SceneRef, Any]]:
         yield from ((_ref(href, item), item) for href, item in read_documents(item_hrefs(read)))
     else:
         yield from ((SceneRef(file_id(href), href), None) for href in item_hrefs(read))
+
+
+def _is_saved_search(document: Any) -> bool:
+    return isinstance(document, Mapping) and document.get("type") == "FeatureCollection"
+
+
+def _features(document: Mapping[str, Any], plain: str) -> Iterator[tuple[SceneRef, Any]]:
+    """Yield the items that somebody saved together, as what a search has found: each stands where it says."""
+    for item in document.get("features") or ():
+        links = item.get("links") or () if isinstance(item, Mapping) else ()
+        href = next((link.get("href") for link in links if link.get("rel") == "self"), None)
+        if not isinstance(href, str) or not href:
+            raise SceneError(
+                f"an item in '{plain}' does not say where it stands: give it a link with `rel` of `self`, or open it "
+                "in Python with `open_scene(item)`"
+            )
+        place = href if "://" in href else str(Path(plain).parent / href)
+        yield _ref(trusted(plain, place), item), item
 
 
 def _ref(href: str, item: Any) -> SceneRef:
@@ -118,7 +142,11 @@ def _keeps_to(search: Search, item: Any) -> bool:
 
 
 def open_scene(
-    source: Source, assets: Assets | None = None, offset: Offset = "item", *, allow_no_crs: bool = False
+    source: Source | Handed,
+    assets: Assets | None = None,
+    offset: Offset = "item",
+    *,
+    allow_no_crs: bool = False,
 ) -> Scene:
     """Open a scene; only metadata is read.
 
@@ -126,7 +154,9 @@ def open_scene(
     ----------
     source
         A raster that GDAL reads, a Zarr store (or a group of one), or a STAC item (a `.json` or `.geojson` file, or
-        a URL without a suffix), local or http(s); or a mapping from input name to raster or Zarr store.
+        a URL without a suffix), local or http(s); or a mapping from input name to raster or Zarr store. Also what other
+        libraries hand over: an item of pystac's (or its mapping, or a collection of one), an array or data set of
+        xarray's, with one time at most.
     assets
         What of it to take; see `Assets`. None takes all bands of a raster, and offers each variable of a Zarr
         store and each data asset of an item as an input for `align` to choose from.
@@ -146,22 +176,39 @@ def open_scene(
     Raises
     ------
     SceneError
-        If something is missing or cannot be used: the message says what, and what to do.
+        If something is missing or cannot be used, or several items are given: the message says what, and what to do.
     """
-    plain, chosen = _plain(source), _by_input(assets)
-    told = opened_with(source, assets, offset, allow_no_crs=allow_no_crs)
+    chosen = _by_input(assets)
+    if isinstance(source, xr.DataArray | xr.Dataset):
+        return scene_of_arrays(source, chosen, ONLY_INPUT, offset, allow_no_crs=allow_no_crs)
+    if is_item(source):
+        item = the_item(source)
+        href = item.get_self_href()
+        told = opened_with(href, assets, offset, allow_no_crs=allow_no_crs) if href else {}
+        return replace(item_scene(item, chosen, offset, allow_no_crs, handed=True), opened_with=told)
+    source = cast(Source, source)
+    plain, told = _plain(source), opened_with(source, assets, offset, allow_no_crs=allow_no_crs)
     if isinstance(plain, str) and _is_stac(plain):
-        item = read_stac(plain)
-        if not isinstance(item, pystac.Item):
-            raise SceneError(
-                f"'{plain}' is a catalogue, not a scene: open the scenes that `scene_refs` finds in it"
-            )
-        return replace(item_scene(item, chosen, offset, allow_no_crs), opened_with=told)
+        item, handed = _read_item(plain)
+        return replace(item_scene(item, chosen, offset, allow_no_crs, handed=handed), opened_with=told)
     inputs = _inputs(plain, chosen, offset, allow_no_crs)
     files = tuple(dict.fromkeys(f for found in inputs.values() for f in found.sources))
     return Scene(
         id=file_id(plain), inputs=inputs, sources=files, properties=_datetime(inputs), opened_with=told
     )
+
+
+def _read_item(href: str) -> tuple[pystac.Item, bool]:
+    """Read an item; and tell whether it was found in a file of several, in which nothing says where it stands."""
+    document = read_document(href)
+    if _is_saved_search(document):
+        return the_item(document), True
+    item = as_stac(document, href)
+    if not isinstance(item, pystac.Item):
+        raise SceneError(
+            f"'{href}' is a catalogue, not a scene: open the scenes that `scene_refs` finds in it"
+        )
+    return item, False
 
 
 def opened_with(
@@ -251,13 +298,22 @@ def _absolute(href: str) -> str:
         raise SceneError(
             f"'{href}' is no path or URL that can be taken ({reason(error)}): rename the file, or correct the URL"
         ) from error
+    if href.startswith("file:"):
+        return _of_uri(href)
     if "://" in href or href.startswith("/vsi") or not href:
         return href
     return str(Path(href).absolute())
 
 
+def _of_uri(uri: str) -> str:
+    """Return the path that a `file:` URI names: a blank in it is `%20`, but some are written as they are."""
+    path = urlparse(uri, allow_fragments=False).path
+    decoded = unquote(path)
+    return path if os.path.lexists(path) and not os.path.lexists(decoded) else decoded
+
+
 def _is_stac(href: str) -> bool:
-    path = PurePosixPath(urlparse(href).path)
+    path = PurePosixPath(urlparse(href).path if "://" in href else href)  # a folder may be called `run #3`
     if path.suffix.lower() in (".json", ".geojson"):
         return True
     in_api = path.parts[-4:-3] == ("collections",) and path.parts[-2:-1] == ("items",)  # ids may have dots

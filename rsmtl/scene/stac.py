@@ -15,6 +15,7 @@ import stackstac
 import xarray as xr
 from dask.base import normalize_token
 from numpy.typing import NDArray
+from pystac.utils import make_absolute_href
 from rasterio.windows import Window
 
 from rsmtl.errors import SceneError
@@ -40,12 +41,40 @@ RASTER_TYPES = (
     "image/x.geotiff",
     "image/jp2",
     "application/vnd+zarr",
+    "application/vnd.zarr",
+    "application/x-zarr",
 )
 
 STACK_CHUNK_PX = 512
 
 MAX_HREF = 8192
 """Characters; signed URLs have a thousand or two."""
+
+_BESIDE = frozenset(
+    {
+        *(
+            "visual",
+            "thumbnail",
+            "overview",
+            "metadata",
+            "data-mask",
+            "saturation",
+            "cloud",
+            "cloud-shadow",
+            "snow-ice",
+        ),
+        *(
+            "land-water",
+            "water-mask",
+            "incidence-angle",
+            "azimuth",
+            "sun-azimuth",
+            "sun-elevation",
+            "terrain-shadow",
+        ),
+    }
+)
+"""STAC's roles of pictures of other assets, and of what is known of their pixels."""
 
 _NAMES = ("eo:common_name", "common_name", "name")
 """What an item calls a band, the best first."""
@@ -62,7 +91,7 @@ def read_stac(href: str) -> pystac.STACObject:
     return as_stac(read_document(href), href)
 
 
-def as_stac(document: Any, href: str) -> pystac.STACObject:
+def as_stac(document: Any, href: str | None) -> pystac.STACObject:
     """Return the item, collection or catalogue that a document is.
 
     Raises
@@ -74,7 +103,8 @@ def as_stac(document: Any, href: str) -> pystac.STACObject:
         return pystac.read_dict(document, href=href)
     except Exception as error:  # pystac trips over malformed documents in many ways
         raise SceneError(
-            f"'{href}' is JSON but not STAC ({reason(error)}): give an item, collection or catalogue"
+            f"'{href or 'what was given'}' is JSON but not STAC ({reason(error)}): give an item, collection or "
+            "catalogue"
         ) from error
 
 
@@ -114,7 +144,14 @@ def _same(href: str) -> str:
 
 
 def _targets(document: str, links: Sequence[pystac.Link]) -> list[str]:
-    return [trusted(document, href) for link in links if (href := link.get_absolute_href())]
+    return [trusted(document, _resolved(document, href)) for link in links if (href := link.get_target_str())]
+
+
+def _resolved(document: str, href: str) -> str:
+    """Return what a document names as an absolute path or URL; pystac takes `#` in a path for a URL's fragment."""
+    if is_remote(document) or "://" in href or href.startswith(("file:", "/")):
+        return str(make_absolute_href(href, document or None))
+    return os.path.normpath(local_path(document).parent / href)
 
 
 def item_scene(
@@ -122,6 +159,8 @@ def item_scene(
     assets: Mapping[str, Sequence[str]] | None,
     offset: Offset = "item",
     allow_no_crs: bool = False,
+    *,
+    handed: bool = False,
 ) -> Scene:
     """Return a scene from an item; no pixel is read.
 
@@ -130,11 +169,15 @@ def item_scene(
     assets
         By input name, the assets whose bands make up the input, in order. None offers each raster asset with
         role `data` as an input of its own, for `align` to choose from; and one with role `visual` if no data
-        asset has as many bands, as it is then no mere rendering of one.
+        asset has as many bands, as it is then no mere rendering of one. Where none has that role, those without any
+        are taken for data, or else the only raster that there is.
     offset
         What is added to scaled values; see `profiles.Offset`.
     allow_no_crs
         Take assets without a CRS, too.
+    handed
+        The item is an object of somebody's, who may have changed it since it was read: where it stands nothing is
+        looked for again.
 
     Raises
     ------
@@ -149,20 +192,22 @@ def item_scene(
         inputs = {name: _assemble(item, name, names, offset, allow_no_crs) for name, names in assets.items()}
     files = dict.fromkeys(source for found in inputs.values() for source in found.sources)
     properties = document["properties"]
+    if (where := item.get_self_href() or "") and not handed:
+        files = dict.fromkeys((document_source(where, document), *files))
     return Scene(
         id=item.id,
         inputs=inputs,
-        sources=(document_source(item.self_href, document), *files),
+        sources=tuple(files),
         properties={
             k: v for k, v in properties.items() if not k.startswith("proj:")
         },  # true of the item's grids only
-        item_href=item.self_href,
+        item_href=where,
     )
 
 
 def _check_text(item: pystac.Item, document: Mapping[str, Any]) -> None:
     """Refuse an id that is no text, and text that no file can hold: both would show when the product is written."""
-    what = f"item '{item.self_href}'"
+    what = f"item '{item.get_self_href() or item.id}'"
     if not isinstance(item.id, str):
         raise SceneError(f"{what} has the id {item.id!r}, which is no text: give it one")
     try:
@@ -173,11 +218,7 @@ def _check_text(item: pystac.Item, document: Mapping[str, Any]) -> None:
 
 def _offered(item: pystac.Item, offset: Offset, allow_no_crs: bool) -> dict[str, SceneInput]:
     rasters = {name: asset for name, asset in item.assets.items() if _is_raster(asset)}
-    data = {
-        name: _open_asset(item, name, offset, allow_no_crs)
-        for name, asset in rasters.items()
-        if asset.has_role("data")
-    }
+    data = {name: _open_asset(item, name, offset, allow_no_crs) for name in _with_data(rasters)}
     pictures = [name for name, asset in rasters.items() if asset.has_role("visual") and name not in data]
     counts = {len(found.bands) for found in data.values()}
     visual = {name: _open_asset(item, name, offset, allow_no_crs) for name in pictures}
@@ -188,6 +229,16 @@ def _offered(item: pystac.Item, offset: Offset, allow_no_crs: bool) -> dict[str,
             f"it has {listed(sorted(item.assets))}"
         )
     return offered
+
+
+def _with_data(rasters: Mapping[str, pystac.Asset]) -> list[str]:
+    """Choose the assets whose pixels are data: many items say nothing of roles, or have words of their own."""
+    others = [name for name, asset in rasters.items() if not _BESIDE & set(asset.roles or ())]
+    return (
+        [name for name, asset in rasters.items() if asset.has_role("data")]
+        or [name for name in others if not rasters[name].roles]
+        or (others if len(others) == 1 else [])
+    )
 
 
 def _is_raster(asset: pystac.Asset) -> bool:
@@ -223,7 +274,7 @@ def _open_asset(item: pystac.Item, wanted: str, offset: Offset, allow_no_crs: bo
     """
     name, _, band = (wanted, "", "") if wanted in item.assets else wanted.partition(":")
     if name not in item.assets:
-        raise SceneError(f"item {item.id!r} has no asset {name!r}: it has {listed(sorted(item.assets))}")
+        name, band = _of_band(item, wanted)
     asset = item.assets[name]
     href = _place(item, name)
     if is_zarr(href):
@@ -246,6 +297,28 @@ def _open_asset(item: pystac.Item, wanted: str, offset: Offset, allow_no_crs: bo
     return replace(found, bands=(band or name,)) if len(found.bands) == 1 else found
 
 
+def _of_band(item: pystac.Item, wanted: str) -> tuple[str, str]:
+    """Return the asset that has a band of this name, and the name of the band in it; none if it is the only one.
+
+    Raises
+    ------
+    SceneError
+        If no asset has such a band, or several have.
+    """
+    found = []
+    for name, asset in item.assets.items():
+        if _is_raster(asset) and not _BESIDE & set(asset.roles or ()):
+            bands = _declared(item, asset, "none")
+            found += [(name, wanted if len(bands) > 1 else "") for band in bands if wanted in band.names]
+    if not found:
+        name = wanted.partition(":")[0]
+        raise SceneError(f"item {item.id!r} has no asset {name!r}: it has {listed(sorted(item.assets))}")
+    if len(found) > 1:
+        choices = listed(f"{name}:{band}" if band else name for name, band in found)
+        raise SceneError(f"item {item.id!r} has {len(found)} bands called {wanted!r}: name one of {choices}")
+    return found[0]
+
+
 def _place(item: pystac.Item, name: str) -> str:
     """Return where an asset stands: a path or a URL.
 
@@ -258,7 +331,8 @@ def _place(item: pystac.Item, name: str) -> str:
             "are taken: correct it"
         )
     try:
-        href = trusted(item.self_href, asset.get_absolute_href() or asset.href)
+        home = item.get_self_href() or ""
+        href = trusted(home, _resolved(home, asset.href) if home else asset.href)
         if is_remote(href):
             return href
         path = local_path(href)

@@ -179,7 +179,9 @@ def test_without_assets_the_data_are_offered_and_pictures_only_if_they_have_othe
 
 
 def test_no_data_asset_is_refused_with_the_names_there_are(tmp_path):
-    item = write_item(tmp_path, {"udm": asset("u.tif", ("udm",)), "thumb": asset("t.tif", ("thumbnail",))})
+    item = write_item(
+        tmp_path, {"udm": asset("u.tif", ("data-mask",)), "thumb": asset("t.tif", ("thumbnail",))}
+    )
     with pytest.raises(
         SceneError, match=r"item 'scene-1' has no raster asset with role `data`: .* it has thumb, udm"
     ):
@@ -211,7 +213,7 @@ def test_a_file_that_goes_or_breaks_after_opening_is_an_error_and_no_nodata(band
     [
         ("{", "cannot be read as JSON"),
         ("[]", "is JSON but not STAC"),
-        ('{"type": "FeatureCollection", "features": []}', "is JSON but not STAC"),
+        ('{"type": "FeatureCollection", "features": []}', "a collection of 0 items"),
         ('{"type": "Feature", "stac_version": "1.0.0", "id": "x"}', "is JSON but not STAC"),
         ("\udcff".encode("utf-8", "surrogatepass").decode("latin1"), "cannot be read as JSON"),
     ],
