@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from rsmtl.errors import ModelError, explain
 from rsmtl.models.exported import SUFFIX, load_exported, save_measured_program
 from rsmtl.models.files import write_whole
+from rsmtl.models.foreign import foreign
 from rsmtl.models.margin import Measured, with_margins
 from rsmtl.models.model import Model
 from rsmtl.models.registry import System, find_system, system_config
@@ -31,8 +32,6 @@ from rsmtl.models.spec import ModelSpec
 FORMAT = 1
 """Raised when an older reader could misread a newer file."""
 _KEY = "rsmtl"
-_PICKLE_MARKS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-"""How `torch.save` files begin, zip archive or bare pickle."""
 _DTYPES = ("F64", "F32", "F16", "BF16", "I64")
 """Types that weights are stored in, by their names in safetensors; what is finite is not said of others."""
 
@@ -226,15 +225,15 @@ def _read(path: Path) -> tuple[dict[str, Any], bytes]:
         data = path.read_bytes()
     except OSError as error:
         raise ModelError(f"cannot read the checkpoint {path}: {error.strerror or error}") from error
-    if data.startswith(_PICKLE_MARKS):
-        raise ModelError(
-            f"{path} is a pickle (as torch.save writes it), which can run any code when opened: it was not "
-            "opened; train with rsmtl, or save the weights with rsmtl.models.save_checkpoint"
-        )
     try:
         safetensors.deserialize(data)  # type: ignore[no-untyped-call]
     except safetensors.SafetensorError as error:
-        raise ModelError(f"{path} is no safetensors file, or it is damaged or cut short: {error}") from error
+        known = foreign(data)
+        raise ModelError(
+            f"{path} {known}"
+            if known
+            else f"{path} is no safetensors file, or it is damaged or cut short: {error}"
+        ) from error
     return json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]), data
 
 
