@@ -236,8 +236,8 @@ def test_an_image_without_a_place_gets_a_product_without_one(call: Call, model: 
     [
         (("--window", 100), "the window must be a multiple of 32 px"),
         (("--window", 64, "--overlap", 40), "the overlap must be at most half the window"),
-        (("--window", -3), "the settings are wrong: window: Input should be greater than 0"),
-        (("--extras", "confidense"), "extras.0: Input should be 'confidence' or 'probabilities'"),
+        (("--window", -3), "the settings are wrong: window: expected more than 0"),
+        (("--extras", "confidense"), "extras.0: expected 'confidence' or 'probabilities'"),
         (("--assets", "red,pink"), "has no band red"),
         (("--assets", "red,,blue"), "--assets 'red,,blue' has an empty name"),
         (("--resume", "--overwrite"), "--resume keeps what is finished and --overwrite removes it"),

@@ -40,7 +40,7 @@ def test_no_such_configuration(call: Call, tmp_path: Path) -> None:
 def test_a_configuration_with_a_wrong_value(call: Call, tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(TINY.replace("epochs: 2", "epochs: -2"))
     ended = call("train", tmp_path / "tiny.yaml", "--out", tmp_path / "run")
-    assert_refused(ended, tmp_path, "epochs: Input should be greater than 0 (got '-2')")
+    assert_refused(ended, tmp_path, "epochs: expected more than 0, got '-2'")
 
 
 def test_data_that_are_not_there(call: Call, tmp_path: Path) -> None:

@@ -173,7 +173,7 @@ def test_newer_format(path: Path):
             "reconstruction_trunk.* is missing",
         ),
         ({"config": {"width": "wide"}}, "the configuration of 'urec' is wrong: width"),
-        ({"spec": {}}, r"the card of .* is wrong: spec\.system: Field required"),
+        ({"spec": {}}, r"the card of .* is wrong: spec\.system: is missing"),
         ({"format": "new"}, "the card of .* cannot be read"),
     ],
 )
