@@ -14,7 +14,7 @@ def test_unknown_system_lists_the_valid_names():
 
 def test_wrong_configuration_is_one_sentence():
     with pytest.raises(
-        ModelError, match=r"the configuration of 'urec' is wrong: width: expected more than 0, got -1"
+        ModelError, match=r"the configuration of 'urec' is wrong: width: expected more than 0, got '-1'"
     ):
         system_config(find_system("urec"), {"width": -1})
     with pytest.raises(ModelError, match="'unet' is wrong: share_decoder: there is no such setting"):
