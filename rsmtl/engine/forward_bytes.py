@@ -1,8 +1,7 @@
 """The memory of a forward pass, found out without running it."""
 
 import weakref
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -15,22 +14,29 @@ from rsmtl.config import Settings
 from rsmtl.engine.network import call
 from rsmtl.models.model import Model
 
+_FOUND: dict[Hashable, int] = {}
+"""By what a model is and not by which object: a module in memory is told anew for each scene of a catalogue, and the
+figure takes longer to find out than all else of a plan.
+"""
 
-@lru_cache(
-    maxsize=8
-)  # the same for each scene of a catalogue, and longer to find out than all else of a plan
+
 def forward_bytes(model: Model, window: int, batch: int, precision: Literal["fp32", "bf16"]) -> int:
     """Peak bytes of the tensors alive during one forward pass of `batch` windows.
 
     Found on tensors that have shapes but no numbers. A module that decides by numbers, or has operators that know no
     such tensors, is run once for real.
     """
-    settings = Settings(window=window, batch=batch, precision=precision)
-    try:
-        with FakeTensorMode(allow_non_fake_inputs=True):
-            return _watched_bytes(model, window, batch, settings)
-    except Exception:
-        return _watched_bytes(model, window, batch, settings)
+    spec = model.spec
+    asked = tuple((i.channels, i.scale) for i in spec.inputs), tuple(head.name for head in spec.heads)
+    key = model.sha256, asked, window, batch, precision
+    if key not in _FOUND:
+        settings = Settings(window=window, batch=batch, precision=precision)
+        try:
+            with FakeTensorMode(allow_non_fake_inputs=True):
+                _FOUND[key] = _watched_bytes(model, window, batch, settings)
+        except Exception:
+            _FOUND[key] = _watched_bytes(model, window, batch, settings)
+    return _FOUND[key]
 
 
 def _watched_bytes(model: Model, window: int, batch: int, settings: Settings) -> int:
