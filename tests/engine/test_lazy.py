@@ -81,7 +81,7 @@ def digest(found: xr.Dataset) -> str:
 @pytest.fixture(scope="module")
 def ragged(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     """A scene on the disk, with a ragged nodata area."""
-    return open_scene(fakes.ragged_tiff(tmp_path_factory.mktemp("ragged") / "ragged.tif", 520, 610))
+    return open_scene(fakes.ragged_tiff(tmp_path_factory.mktemp("ragged") / "ragged.tif", 260, 305))
 
 
 @pytest.mark.usefixtures("workers")
@@ -90,7 +90,7 @@ def test_the_bits_do_not_depend_on_chunks_or_scheduler(ragged: Scene) -> None:
     layouts = [(c, s) for c in (1, 2, 3, 5) for s in ("synchronous", "threads", "distributed")]
     found = {}
     for chunk, scheduler in layouts:
-        options = Settings(window=128, overlap=32, chunk=chunk, extras=("confidence", "probabilities"))
+        options = Settings(window=64, overlap=16, chunk=chunk, extras=("confidence", "probabilities"))
         found[chunk, scheduler] = digest(predict(ragged, model, options).compute(scheduler=scheduler))
     assert len(set(found.values())) == 1, found
 
@@ -100,7 +100,7 @@ def test_bf16_and_batches_do_not_depend_on_chunks_either(ragged: Scene) -> None:
     for change in ({"precision": "bf16"}, {"batch": 3}):
         found = set()
         for chunk in (1, 3):
-            options = Settings(window=128, overlap=32, chunk=chunk, blend="cosine", **change)
+            options = Settings(window=64, overlap=16, chunk=chunk, blend="cosine", **change)
             found.add(digest(predict(ragged, model, options).compute(scheduler="synchronous")))
         assert len(found) == 1
 
@@ -257,15 +257,15 @@ def test_a_chunk_without_a_valid_pixel_is_like_a_part_of_a_larger_one(of_model: 
 
 def holed(storage: Storage | None = None) -> Scene:
     """A scene whose left edge is not valid, for models of three bands."""
-    values = fakes.textured((3, 300, 230)) * 1000 + 1
+    values = fakes.textured((3, 150, 115)) * 1000 + 1
     values[:, 20:, :40] = np.nan
     return fakes.make_scene(values, storage)
 
 
 SIXTEEN_BITS = Storage("uint16", nodata=0)
 WITH_EXTRAS = Settings(
-    window=128,
-    overlap=32,
+    window=64,
+    overlap=16,
     extras=("confidence", "probabilities"),
     heads=("segmentation", "reconstruction"),
 )
