@@ -146,7 +146,7 @@ def test_a_full_disk_is_a_sentence_and_no_file(small_disk: Path, size: int) -> N
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_scene(tmp_path: Path) -> None:
-    """Peak of a process that writes 4,096² and of one that writes 16,384² class maps: within 10 %."""
+    """Peak of a process that writes 2,048² and of one that writes 8,192² class maps: within 10 %."""
     code = (
         "import sys, numpy as np, dask.array as da; from pathlib import Path\n"
         "from rsmtl.store.cog import write_cog; from tests.store.products import CLASSES, array_of, blobs, utm\n"
@@ -158,6 +158,6 @@ def test_memory_does_not_grow_with_the_scene(tmp_path: Path) -> None:
     )
     peaks = [
         int(subprocess.check_output([sys.executable, "-c", code, str(tmp_path / "x.tif"), str(n)], text=True))
-        for n in (4096, 16384)
+        for n in (2048, 8192)
     ]
     assert peaks[1] < 1.1 * peaks[0]
