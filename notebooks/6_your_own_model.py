@@ -74,7 +74,7 @@ class Mine(nn.Module):
 # the module gives logits.
 
 # %%
-IMAGE = {"low": (0,), "high": (1000,)}
+IMAGE = {"low": (0,), "high": (2047,)}  # of 11 bits
 
 spec = rsmtl.ModelSpec(
     system="mine",
