@@ -47,6 +47,7 @@ class PrefectSite:
             "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "1",
         }
         self.processes = Processes(folder, {**own, **surroundings})
+        self._client: SyncPrefectClient | None = None
 
     def start_server(self) -> None:
         """Start the server, and wait until it answers."""
@@ -74,22 +75,26 @@ class PrefectSite:
 
     @contextmanager
     def client(self) -> Iterator[SyncPrefectClient]:
-        """Ask the server."""
-        with temporary_settings(updates={"api.url": self._url}), get_client(sync_client=True) as client:
-            yield client
+        """Ask the server; by one client for all questions, as making one takes longer than many answers."""
+        if self._client is None:
+            with temporary_settings(updates={"api.url": self._url}):
+                self._client = get_client(sync_client=True).__enter__()
+        yield self._client
 
-    def ended(self, deployment: UUID) -> list[FlowRun]:
-        """Return the runs of a deployment that have come to an end, the first one first."""
-        final = FlowRunFilterStateType(any_=[StateType.COMPLETED, StateType.FAILED, StateType.CRASHED])
+    def runs(self, deployment: UUID, *states: StateType) -> list[FlowRun]:
+        """Return the runs of a deployment that are in one of some states, in the order of their schedule."""
+        of_type = FlowRunFilterStateType(any_=list(states))
         with self.client() as client:
-            runs = client.read_flow_runs(
+            found = client.read_flow_runs(
                 deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment])),
-                flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=final)),
+                flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=of_type)),
             )
-        return sorted(runs, key=lambda run: run.end_time)
+        return sorted(found, key=lambda run: run.expected_start_time)
 
     def end(self) -> None:
         """End everything that was started, and all that it started."""
+        if self._client is not None:
+            self._client.__exit__(None, None, None)
         while alive := self.processes.alive():
             for process in alive:
                 process.kill()

@@ -31,6 +31,8 @@ from tests.flows.prefect_site import PrefectSite, until
 
 SETTINGS = Settings(window=64, overlap=16, chunk=1)
 N_SCENES = 12
+BEGUN = (StateType.PENDING, StateType.RUNNING)
+ENDED = (StateType.COMPLETED, StateType.FAILED, StateType.CRASHED)
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.timeout(600)]
 
@@ -123,6 +125,22 @@ def deployed(site: PrefectSite, name: str) -> DeploymentResponse:
     return found
 
 
+def scheduled(site: PrefectSite, run: CatalogueRun) -> FlowRun:
+    """Let a schedule of the nightly deployment start one run, and return it when it has ended."""
+    nightly = deployed(site, "nightly").id
+    before = len(site.runs(nightly, *ENDED))
+    often = DeploymentScheduleCreate(
+        schedule=IntervalSchedule(interval=timedelta(seconds=15), anchor_date=datetime.now(UTC)),
+        parameters={"run": run.model_dump(mode="json", exclude_defaults=True)},
+    )
+    with site.client() as client:
+        (schedule,) = client.create_deployment_schedules(nightly, [often])
+    until(lambda: site.runs(nightly, *ENDED, *BEGUN)[before:], 120, "a scheduled run has begun")
+    with site.client() as client:  # and with it all runs that have not begun
+        client.delete_deployment_schedule(nightly, schedule.id)
+    return until(lambda: site.runs(nightly, *ENDED)[before:], 120, "the scheduled run has ended")[0]
+
+
 def test_the_deployments_are_those_of_the_file(site: PrefectSite) -> None:
     nightly, backfill, train = (deployed(site, name) for name in ("nightly", "backfill", "train"))
     assert [one.schedule for one in nightly.schedules] == [CronSchedule(cron="0 2 * * *", timezone="UTC")]
@@ -139,20 +157,9 @@ def test_the_deployments_are_those_of_the_file(site: PrefectSite) -> None:
 def test_a_night_makes_the_products_and_the_next_finds_them(
     site: PrefectSite, run: CatalogueRun, expected: dict[str, dict[str, str]]
 ) -> None:
-    nightly = deployed(site, "nightly")
-    soon = datetime.now(UTC) + timedelta(seconds=12)
-    often = DeploymentScheduleCreate(
-        schedule=IntervalSchedule(interval=timedelta(seconds=25), anchor_date=soon),
-        parameters={"run": run.model_dump(mode="json", exclude_defaults=True)},
-    )
-    with site.client() as client:
-        (schedule,) = client.create_deployment_schedules(nightly.id, [often])
-
-    first = until(lambda: site.ended(nightly.id), 120, "a scheduled run has ended")[0]
+    first = scheduled(site, run)
     made = products_in(Path(run.out))
-    second = until(lambda: site.ended(nightly.id)[1:], 120, "the next one has ended")[0]
-    with site.client() as client:
-        client.delete_deployment_schedule(nightly.id, schedule.id)
+    second = scheduled(site, run)
 
     assert [first.state_name, second.state_name] == ["Completed", "Completed"], [first.state, second.state]
     assert first.auto_scheduled
