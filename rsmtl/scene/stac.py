@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlparse
 
 import numpy as np
 import pystac
@@ -149,7 +149,7 @@ def _targets(document: str, links: Sequence[pystac.Link]) -> list[str]:
 
 def _resolved(document: str, href: str) -> str:
     """Return what a document names as an absolute path or URL; pystac takes `#` in a path for a URL's fragment."""
-    if is_remote(document) or "://" in href or href.startswith(("file:", "/")):
+    if is_remote(document) or urlparse(href).scheme or href.startswith("/"):
         return str(make_absolute_href(href, document or None))
     return os.path.normpath(local_path(document).parent / href)
 
