@@ -9,9 +9,9 @@ from typing import Any
 
 import fsspec
 
-from rsmtl.errors import SceneError
+from rsmtl.errors import RsmtlError, RunError, SceneError
 from rsmtl.gdal import is_remote
-from rsmtl.scene.reason import reason
+from rsmtl.scene.reason import CREDENTIALS, is_refusal, reason
 
 MAX_BYTES = 256 * 2**20
 """A catalogue of a million links has half of it."""
@@ -34,12 +34,16 @@ def read_document(href: str) -> Any:
     ------
     SceneError
         If it is not there, cannot be read, or is not JSON.
+    RunError
+        If its server lets nobody read it without leave.
     """
     try:
         return json.loads(_read(href))
     except FileNotFoundError as error:
         raise SceneError(f"'{href}' does not exist: give a STAC item, collection or catalogue") from error
     except Exception as error:  # a file system or server raises what it likes, a parser too
+        if is_remote(href) and is_refusal(error):
+            raise RunError(f"'{href}' may not be read ({reason(error)}): {CREDENTIALS}") from error
         raise SceneError(
             f"'{href}' cannot be read as JSON ({reason(error)}): give a STAC item, collection or catalogue"
         ) from error
@@ -60,7 +64,7 @@ def read_documents(hrefs: Iterable[str]) -> Iterator[tuple[str, Any]]:
 def _read_or_none(href: str) -> Any:
     try:
         return read_document(href)
-    except SceneError:
+    except RsmtlError:
         return None
 
 

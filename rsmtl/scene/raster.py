@@ -24,9 +24,9 @@ from rsmtl.scene.lazy import lazy_bands
 from rsmtl.scene.limits import check_bands
 from rsmtl.scene.listed import listed
 from rsmtl.scene.physical import check_scaling, to_physical
-from rsmtl.scene.reason import reason
+from rsmtl.scene.reason import CREDENTIALS, reason
 from rsmtl.scene.scene import SceneInput, Storage
-from rsmtl.scene.sources import local_path, raster_sources
+from rsmtl.scene.sources import local_path, raster_sources, refusal
 from rsmtl.scene.trust import drivers, refused_format
 from rsmtl.scene.virtual import check_sources
 
@@ -92,6 +92,8 @@ class RasterReader:
         except MemoryError:
             raise
         except Exception as error:  # rasterio lets exceptions of GDAL's through that share no base class
+            if is_remote(self.href) and (why := refusal(self.href)):
+                raise RunError(f"'{self.href}' may not be read ({why}): {CREDENTIALS}") from error
             raise RunError(
                 f"'{self.href}' cannot be read at rows {y.start} to {y.stop}, columns {x.start} to {x.stop} "
                 f"({reason(error)}): the file is damaged or its server does not answer"
@@ -139,6 +141,8 @@ def open_raster(
     SceneError
         If the file is missing, is no raster, holds complex numbers or colour-table indices, has no such band,
         does not lie on a grid that can be taken, or has other bands than declared.
+    RunError
+        If its server lets nobody read it without leave.
     """
     _check_there(href)
     try:
@@ -152,6 +156,8 @@ def open_raster(
     except RsmtlError:  # a server of one of its files may only be away
         raise
     except Exception as error:  # rasterio lets exceptions of GDAL's through that share no base class
+        if is_remote(href) and (why := refusal(href)):  # signed again, it may be read in a moment
+            raise RunError(f"'{href}' may not be read ({why}): {CREDENTIALS}") from error
         raise SceneError(
             f"'{href}' cannot be opened as a raster ({reason(error)}): give a GeoTIFF, a COG or another "
             f"undamaged file that GDAL reads{refused_format(href)}"

@@ -2,6 +2,15 @@
 
 import re
 
+_REFUSED = re.compile(
+    r"(HTTP response code|HTTP error code|status)\W*(401|403|409)\b|AccessDenied|Access Denied|AuthenticationFailed|"
+    r"ExpiredToken|InvalidAccessKeyId|PublicAccessNotPermitted|SignatureDoesNotMatch"
+)
+"""How servers and object stores say, through GDAL and fsspec, that somebody may not read."""
+
+CREDENTIALS = "give credentials that may read it (`AWS_…` and the like, on every worker), or a URL whose signature holds"
+"""What to do about it."""
+
 
 def reason(error: BaseException) -> str:
     """Return the last line of an error's text, or its class where it has none.
@@ -15,3 +24,15 @@ def reason(error: BaseException) -> str:
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
     said = re.sub(r"^'.*' ", "", lines[-1]).rstrip(".") if lines else ""
     return said or type(cause).__name__
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether a server knows the file and lets nobody read it without leave: it is neither gone nor damaged."""
+    found: BaseException | None = error
+    while found is not None:
+        if getattr(found, "status", None) in (401, 403, 409) or isinstance(found, PermissionError):
+            return True
+        if _REFUSED.search(str(found)):
+            return True
+        found = found.__cause__
+    return False

@@ -17,7 +17,7 @@ from rsmtl.errors import RsmtlError, RunError
 from rsmtl.gdal import STORES, is_remote
 from rsmtl.redaction import redacted, redacted_value
 from rsmtl.scene.document import WAITS_S, may_pass, read_document
-from rsmtl.scene.reason import reason
+from rsmtl.scene.reason import is_refusal, reason
 from rsmtl.scene.scene import SourceFile
 
 ZARR_METADATA = ("zarr.json", ".zmetadata", ".zgroup", ".zarray", ".zattrs")
@@ -165,6 +165,19 @@ def _check(sources: Iterable[SourceFile]) -> None:
                     "start again with --overwrite"
                 )
             raise RunError(f"{source.href} changed while it was read: start again with --overwrite")
+
+
+def refusal(url: str) -> str:
+    """Return how a server says that a file may not be read without leave; nothing if it says anything else.
+
+    GDAL calls such a file one of an unknown format, so its server is asked again, for a byte.
+    """
+    try:
+        system, path = fsspec.core.url_to_fs(url)
+        system.cat_file(path, start=0, end=1)
+    except Exception as error:  # a file system raises what it likes
+        return reason(error) if is_refusal(error) else ""
+    return ""
 
 
 def _times(stat: os.stat_result) -> str:

@@ -7,7 +7,7 @@ peers of the same window and overlap, and all of them against the truth, which i
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,6 @@ from rsmtl.engine.product import write
 from rsmtl.engine.stored import stored_array
 from rsmtl.metrics.confusion import confusion_matrix, scores
 from rsmtl.models.checkpoint import load_model
-from rsmtl.models.margin import Measured
 from rsmtl.models.model import Model
 from rsmtl.scene.open import open_scene
 from rsmtl.store.output import Output
@@ -94,11 +93,18 @@ def _cases(options: Options) -> Iterator[Case]:
 
 def case_rows(case: Case, options: Options) -> Iterator[Row]:
     """Compare a product with the floor, with peers and with the truth."""
-    made = _planned(case.model, case.scene, Settings(device=options.device))
-    blocks = blocks_of(made, options.n_blocks)
     folder = options.folder / case.name.replace("/", "-").replace(", ", "-")
+    made = _planned(case, Settings(device=options.device))
+    blocks = blocks_of(made, options.n_blocks)
     ours = _product(made, folder / "product", options.n_workers)
     yield from floor_rows(case.name, made, ours, blocks)
+    every = tuple(head.name for head in case.model.spec.heads)
+    if len(every) > len(
+        made.heads
+    ):  # what is no product by default has another margin, and so another layout
+        whole = _planned(case, Settings(device=options.device, heads=every))
+        maps = _product(whole, folder / "all-heads", options.n_workers)
+        yield from floor_rows(f"{case.name}, all heads", whole, maps, blocks_of(whole, options.n_blocks))
     theirs = dict(_peers(case, made, folder, options)) if case.has_peers else {}
     yield from peer_rows(case.name, made, ours, theirs, blocks)
     if case.truth is not None:
@@ -159,15 +165,13 @@ def truth_rows(case: Case, ours: Maps, theirs: Mapping[str, Maps]) -> Iterator[R
 
 
 def _swept(case: Case, folder: Path, options: Options) -> Iterator[Row]:
-    """Score windows, overlaps and margins; a margin stands in the model's spec."""
+    """Score windows, overlaps and margins."""
     found: dict[tuple[int, int, int], float] = {}
     for window, overlap, margin in SWEEP:
         if case.truth is None or window > min(case.truth.shape):
             continue
-        heads = tuple(head.model_copy(update={"margin": margin}) for head in case.model.spec.heads)
-        spec = case.model.spec.model_copy(update={"heads": heads})
-        model = replace(case.model, spec=spec, source="", measured=Measured())  # declared: it must be kept
-        made = _planned(model, case.scene, Settings(window=window, overlap=overlap, device=options.device))
+        sizes = Settings(window=window, overlap=overlap, margin=margin, device=options.device)
+        made = _planned(case, sizes)
         maps = _product(made, folder / f"{window}-{overlap}-{margin}", options.n_workers)
         found[window, overlap, margin] = _mean_iou(case, maps)
     first = next(iter(found.values()), math.nan)
@@ -176,13 +180,14 @@ def _swept(case: Case, folder: Path, options: Options) -> Iterator[Row]:
         yield Row("l", what, iou, first, "", _over(iou, first))
 
 
-def _planned(model: Model, scene: Path, settings: Settings) -> Plan:
-    return plan(open_scene(scene), model, settings)
+def _planned(case: Case, settings: Settings) -> Plan:
+    """Plan at any GSD: the models of Kampala are shown what they were not trained on."""
+    return plan(open_scene(case.scene), case.model, settings, any_gsd=True)
 
 
 def _product(made: Plan, out: Path, n_workers: int) -> dict[str, NDArray[Any]]:
     with threads(n_workers) as executor:
-        product = write(made.scene, made.model, out, made.settings, executor=executor)
+        product = write(made.scene, made.model, out, made.settings, any_gsd=True, executor=executor)
     return {output.name: stored_array(product.folder, output.name).values for output in made.outputs}
 
 

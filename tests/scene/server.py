@@ -10,6 +10,9 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+REFUSED = "refused"
+"""Begins the name of a file that nobody may read, or is the suffix of another one beside it."""
+
 
 class RangeHandler(SimpleHTTPRequestHandler):
     """Answers `Range: bytes=a-b` with 206, which Python's own handler does not."""
@@ -19,6 +22,8 @@ class RangeHandler(SimpleHTTPRequestHandler):
     def do_GET(self) -> None:
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         path = Path(self.translate_path(self.path))
+        if path.name.startswith(REFUSED) or path.with_name(f"{path.name}.{REFUSED}").exists():
+            return self.send_error(403)
         if not asked or not path.is_file():
             return super().do_GET()
         whole = path.read_bytes()

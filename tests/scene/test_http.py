@@ -59,6 +59,23 @@ def test_what_is_not_there_is_refused(served, name):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["refused.tif", "refused.json"])
+def test_what_nobody_may_read_is_neither_gone_nor_damaged_and_worth_a_retry(tmp_path, served, name):
+    write_raster(tmp_path / name, image(3, 40, 30))
+    with pytest.raises(
+        RunError, match=rf"{name}' may not be read \(.*403.*\): give credentials that may read it"
+    ):
+        open_scene(f"{served}/{name}")
+
+
+def test_a_file_that_is_refused_after_opening_says_so(tmp_path, served):
+    path = write_raster(tmp_path / "a.tif", image(1, 2048, 512), tiled=True, blockxsize=256, blockysize=256)
+    found = open_scene(f"{served}/a.tif").inputs["image"]
+    path.with_name("a.tif.refused").touch()
+    with pytest.raises(RunError, match=r"a\.tif' may not be read \(.*403.*\): give credentials"):
+        found.read(slice(1024, 2048), slice(0, 512))
+
+
 def test_a_file_that_goes_after_opening_is_an_error(tmp_path, served):
     path = write_raster(tmp_path / "a.tif", image(1, 2048, 512), tiled=True, blockxsize=256, blockysize=256)
     found = open_scene(f"{served}/a.tif").inputs["image"]
