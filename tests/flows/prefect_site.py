@@ -68,7 +68,7 @@ class PrefectSite:
         """Give a command, and return what it says."""
         log = self.processes.log("commands")
         before = log.stat().st_size if log.exists() else 0
-        status = self.processes.start("commands", [PREFECT, *words]).wait(timeout=120)
+        status = self.processes.start("commands", [PREFECT, *words]).wait(timeout=240)
         said = log.read_bytes()[before:].decode()
         assert status == 0, said
         return said
