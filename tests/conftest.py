@@ -114,11 +114,10 @@ def executor(request: pytest.FixtureRequest) -> "Iterator[Executor]":
 
 @pytest.fixture(autouse=True)
 def _no_scheduler_without_a_client() -> None:
-    """Of clients that live at the same time, those that end in another order leave Dask with a scheduler of nobody's."""
+    """Clients that live at the same time, and end in another order, leave Dask with a scheduler of nobody's."""
     dask, distributed = sys.modules.get("dask"), sys.modules.get("distributed.client")
-    if dask and distributed and dask.config.get("scheduler", None) == "dask.distributed":
-        if distributed._get_global_client() is None:
-            dask.config.set(scheduler=None)
+    if dask and distributed and distributed._get_global_client() is None:
+        dask.config.set(scheduler=None)
 
 
 @pytest.fixture(scope="session")
