@@ -128,6 +128,11 @@ def costs_of(
     return found
 
 
+IMPORTED_BYTES = 600 * 2**20
+"""At most what a process takes that has imported everything and computed a little (410 to 490 MiB on Linux). What else a
+notebook holds, a worker has not."""
+
+
 def check_fits(projected: Cost, executor: Executor) -> None:
     """Refuse a plan whose jobs need more memory than a worker has.
 
@@ -145,12 +150,12 @@ def check_fits(projected: Cost, executor: Executor) -> None:
 
 
 def _worker_bytes(plan: Plan, region_px: int) -> int:
-    """This process as it is (a worker imports the same), the weights, a chunk's arrays, and a forward pass.
+    """What a worker imports, which this process has too, the weights, a chunk's arrays, and a forward pass.
 
     That of a GPU takes none of a worker's memory.
     """
     model, settings = plan.model, plan.settings
-    needed = psutil.Process().memory_info().rss + _weights_bytes(model)
+    needed = min(psutil.Process().memory_info().rss, IMPORTED_BYTES) + _weights_bytes(model)
     needed += region_px * region_bytes_per_px(model.spec, plan.heads, plan.outputs)
     if settings.device == "cpu":
         needed += forward_bytes(model, settings.window, settings.batch, settings.precision)

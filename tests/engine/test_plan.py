@@ -44,6 +44,15 @@ def test_a_plan_needs_more_memory_with_larger_chunks_and_batches() -> None:
     )
 
 
+def test_what_this_process_holds_besides_is_no_memory_of_a_workers() -> None:
+    made = plan(
+        fakes.make_scene(fakes.textured((3, 100, 100))), fakes.random_urec(), Settings(window=64, overlap=16)
+    )
+    held = np.ones(800 * 2**20, np.uint8)  # a page that is not written to takes no memory
+    assert held.all()
+    assert cost(made).worker_bytes < 800 * 2**20
+
+
 def test_the_forward_pass_of_a_gpu_takes_none_of_a_workers_memory() -> None:
     scene, model = fakes.make_scene(fakes.textured((3, 1600, 1600))), fakes.random_urec()
     made = plan(scene, model, Settings(window=512, overlap=64, chunk=1, batch=64))
