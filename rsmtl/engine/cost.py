@@ -129,8 +129,8 @@ def costs_of(
 
 
 IMPORTED_BYTES = 600 * 2**20
-"""At most what a process takes that has imported everything and computed a little (410 to 490 MiB on Linux). What else a
-notebook holds, a worker has not."""
+"""At most what a process takes that has imported everything and computed a little (410 to 490 MiB on Linux). What else
+a notebook holds, a worker has not."""
 
 
 def check_fits(projected: Cost, executor: Executor) -> None:

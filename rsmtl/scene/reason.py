@@ -8,7 +8,9 @@ _REFUSED = re.compile(
 )
 """How servers and object stores say, through GDAL and fsspec, that somebody may not read."""
 
-CREDENTIALS = "give credentials that may read it (`AWS_…` and the like, on every worker), or a URL whose signature holds"
+CREDENTIALS = (
+    "give credentials that may read it (`AWS_…` and the like, on every worker), or a freshly signed URL"
+)
 """What to do about it."""
 
 
